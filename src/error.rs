@@ -1,0 +1,99 @@
+//! What can go wrong between an accepted offer and the end of the connection.
+
+use std::{error::Error, fmt};
+
+use crate::Protocol;
+
+/// A boxed error, as bodies and handlers return it.
+pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Why an upgrade that a handler took over did not come to a good end.
+///
+/// [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure) gets it; see there for an
+/// example. [`kind`](Self::kind) tells failures apart. The texts and the types of the sources may
+/// change at any time.
+#[derive(Debug)]
+pub struct UpgradeError {
+    kind: UpgradeErrorKind,
+    protocol: Protocol<'static>,
+    source: Option<BoxError>,
+}
+
+/// The kinds of [`UpgradeError`].
+///
+/// # Example
+///
+/// ```
+/// use tower_upgrade::UpgradeErrorKind;
+///
+/// fn is_the_clients_doing(kind: UpgradeErrorKind) -> bool {
+///     matches!(kind, UpgradeErrorKind::Body | UpgradeErrorKind::Disconnected)
+/// }
+/// assert!(!is_the_clients_doing(UpgradeErrorKind::Panicked));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpgradeErrorKind {
+    /// The content of the request broke off or was malformed. The client got a 400.
+    Body,
+    /// The handler's [`Switch`](crate::Switch) named protocols that it may not switch to. The
+    /// client got a 500.
+    Switch,
+    /// The 101 did not reach the HTTP server: a layer outside replaced it or hid its body, or
+    /// gave up. The handler was not run.
+    Replaced,
+    /// The HTTP server does not let go of its connections. The handler was not run.
+    NotEnabled,
+    /// The connection ended before it was switched. The handler was not run.
+    Disconnected,
+    /// What the handler ran on the connection returned an error.
+    Handler,
+    /// The handler panicked. If it had not switched yet, the client got a 500.
+    Panicked,
+}
+
+impl UpgradeError {
+    pub(crate) fn new(
+        kind: UpgradeErrorKind,
+        protocol: Protocol<'static>,
+        source: Option<BoxError>,
+    ) -> Self {
+        Self { kind, protocol, source }
+    }
+
+    /// Returns what kind of failure this is.
+    pub fn kind(&self) -> UpgradeErrorKind {
+        self.kind
+    }
+
+    /// Returns the protocol that was negotiated.
+    pub fn protocol(&self) -> &Protocol<'static> {
+        &self.protocol
+    }
+}
+
+impl fmt::Display for UpgradeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            UpgradeErrorKind::Body => "the request's content could not be read to its end",
+            UpgradeErrorKind::Switch => "the switch names protocols that it may not switch to",
+            UpgradeErrorKind::Replaced => {
+                "the 101 did not reach the HTTP server: \
+                 a layer outside replaced it, hid its body or gave up"
+            }
+            UpgradeErrorKind::NotEnabled => {
+                "the connection is served without upgrades: call `.with_upgrades()` on hyper's \
+                 connection, or `serve_connection_with_upgrades` on hyper-util's builder"
+            }
+            UpgradeErrorKind::Disconnected => "the connection ended before it was switched",
+            UpgradeErrorKind::Handler => "the handler failed",
+            UpgradeErrorKind::Panicked => "the handler panicked",
+        })
+    }
+}
+
+impl Error for UpgradeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}

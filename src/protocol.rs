@@ -1,0 +1,246 @@
+//! What stands in an `Upgrade` field: protocols, and the patterns under which handlers are registered.
+
+use std::{borrow::Cow, error::Error, fmt, hash, str::FromStr};
+
+use http::HeaderValue;
+
+/// A protocol as the `Upgrade` field writes it: a name, and perhaps a version (RFC 9110 §7.8).
+///
+/// Names compare without regard to ASCII case; versions compare exactly. Both are tokens
+/// (RFC 9110 §5.6.2), so neither is ever empty or holds a space, a comma or a second slash.
+///
+/// While a request is negotiated a `Protocol` borrows from it. The one that was agreed is owned:
+/// it stands in the extensions of the request that
+/// [`UpgradeHandler::upgrade`](crate::UpgradeHandler::upgrade) gets, and in
+/// [`Upgraded::protocol`](crate::Upgraded::protocol).
+///
+/// # Example
+///
+/// ```
+/// use tower_upgrade::Protocol;
+///
+/// let protocol: Protocol = "WebSocket".parse()?;
+/// assert_eq!(protocol.name(), "WebSocket");
+/// assert_eq!(protocol.version(), None);
+/// assert_eq!(protocol, "websocket".parse()?);
+///
+/// let protocol: Protocol = "TLS/1.2".parse()?;
+/// assert_eq!(protocol.version(), Some("1.2"));
+/// assert_eq!(protocol.to_string(), "TLS/1.2");
+///
+/// assert!("TLS/".parse::<Protocol>().is_err());
+/// # Ok::<(), tower_upgrade::InvalidProtocol>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Protocol<'a> {
+    name: Cow<'a, str>,
+    version: Option<Cow<'a, str>>,
+}
+
+impl Protocol<'_> {
+    /// Returns the name, in the spelling of the registration or of the text that was parsed.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the version, if there is one.
+    pub fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    /// Returns the same protocol, detached from what it borrows.
+    pub fn into_owned(self) -> Protocol<'static> {
+        Protocol {
+            name: Cow::Owned(self.name.into_owned()),
+            version: self.version.map(|version| Cow::Owned(version.into_owned())),
+        }
+    }
+
+    pub(crate) fn to_header_value(&self) -> HeaderValue {
+        HeaderValue::try_from(self.to_string()).expect("tokens and a slash make a field value")
+    }
+
+    /// Whether `offer` is this protocol.
+    pub(crate) fn is_offered_by(&self, offer: Offer<'_>) -> bool {
+        self.name.as_bytes().eq_ignore_ascii_case(offer.name)
+            && self.version().map(str::as_bytes) == offer.version
+    }
+}
+
+impl FromStr for Protocol<'static> {
+    type Err = InvalidProtocol;
+
+    /// Parses `name ["/" version]`.
+    ///
+    /// # Errors
+    ///
+    /// Fails unless the name, and the version behind a slash, are tokens.
+    fn from_str(text: &str) -> Result<Self, InvalidProtocol> {
+        Offer::parse(text.as_bytes()).ok_or_else(|| InvalidProtocol { text: text.into() })?;
+        let (name, version) = match text.split_once('/') {
+            Some((name, version)) => (name, Some(version)),
+            None => (text, None),
+        };
+        Ok(Self {
+            name: Cow::Owned(name.into()),
+            version: version.map(|version| Cow::Owned(version.into())),
+        })
+    }
+}
+
+impl fmt::Display for Protocol<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        match &self.version {
+            Some(version) => write!(f, "/{version}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl PartialEq<Protocol<'_>> for Protocol<'_> {
+    fn eq(&self, other: &Protocol<'_>) -> bool {
+        self.name.eq_ignore_ascii_case(&other.name) && self.version == other.version
+    }
+}
+
+impl Eq for Protocol<'_> {}
+
+impl hash::Hash for Protocol<'_> {
+    fn hash<H: hash::Hasher>(&self, state: &mut H) {
+        for octet in self.name.bytes() {
+            state.write_u8(octet.to_ascii_lowercase());
+        }
+        // No token holds an octet of 0xff, so no two protocols write the same sequence.
+        state.write_u8(0xff);
+        self.version.hash(state);
+    }
+}
+
+/// The error for a text that is not a [`Protocol`].
+///
+/// # Example
+///
+/// ```
+/// use tower_upgrade::Protocol;
+///
+/// let error = "web socket".parse::<Protocol>().unwrap_err();
+/// assert!(error.to_string().starts_with("`web socket` is not a protocol"));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidProtocol {
+    text: String,
+}
+
+impl fmt::Display for InvalidProtocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` is not a protocol: a name and perhaps a slash and a version, \
+             each a token (RFC 9110 sections 5.6.2 and 7.8)",
+            self.text.escape_debug(),
+        )
+    }
+}
+
+impl Error for InvalidProtocol {}
+
+/// One member of a request's `Upgrade` field, checked but not yet looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offer<'a> {
+    name: &'a [u8],
+    version: Option<&'a [u8]>,
+}
+
+impl<'a> Offer<'a> {
+    /// Fills the places of an array that no member took.
+    pub(crate) const NONE: Self = Offer { name: &[], version: None };
+
+    pub(crate) const HTTP_11: Self = Offer { name: b"HTTP", version: Some(b"1.1") };
+
+    /// `protocol = protocol-name [ "/" protocol-version ]`, RFC 9110 §7.8.
+    pub(crate) fn parse(member: &'a [u8]) -> Option<Self> {
+        let mut parts = member.splitn(2, |&octet| octet == b'/');
+        let name = parts.next().filter(|name| is_token(name))?;
+        let version = parts.next();
+        // A slash is no token character, so a second one fails here.
+        version.is_none_or(is_token).then_some(Offer { name, version })
+    }
+}
+
+/// What a handler is registered for.
+#[derive(Clone, Debug)]
+pub(crate) struct Pattern {
+    name: Box<str>,
+    version: VersionRule,
+}
+
+#[derive(Clone, Debug)]
+enum VersionRule {
+    Absent,
+    Exactly(Box<str>),
+    /// Any version, and none as well.
+    Any,
+}
+
+impl Pattern {
+    /// Parses `name`, `name/version` or `name/*`.
+    pub(crate) fn parse(text: &str) -> Result<Self, InvalidProtocol> {
+        let protocol: Protocol<'static> = text.parse()?;
+        Ok(Self {
+            version: match protocol.version() {
+                None => VersionRule::Absent,
+                // An asterisk is a token, so a version could be written so. None ever was.
+                Some("*") => VersionRule::Any,
+                Some(version) => VersionRule::Exactly(version.into()),
+            },
+            name: protocol.name().into(),
+        })
+    }
+
+    /// Returns the protocol to agree on if the offer is one of this pattern's.
+    ///
+    /// The name is spelled as registered. Only a version can be the client's own text, and it
+    /// is a checked token (RFC 9110 §7.8: names match case-insensitively, and no rule for
+    /// versions means that they match exactly).
+    pub(crate) fn protocol<'a>(&'a self, offer: Offer<'a>) -> Option<Protocol<'a>> {
+        if !self.name.as_bytes().eq_ignore_ascii_case(offer.name) {
+            return None;
+        }
+        let version = match (&self.version, offer.version) {
+            (VersionRule::Absent | VersionRule::Any, None) => None,
+            (VersionRule::Exactly(version), Some(offered)) if version.as_bytes() == offered => {
+                Some(Cow::Borrowed(&**version))
+            }
+            (VersionRule::Any, Some(offered)) => {
+                Some(Cow::Borrowed(std::str::from_utf8(offered).ok()?))
+            }
+            (VersionRule::Absent | VersionRule::Exactly(_), _) => return None,
+        };
+        Some(Protocol { name: Cow::Borrowed(&self.name), version })
+    }
+}
+
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        match &self.version {
+            VersionRule::Absent => Ok(()),
+            VersionRule::Exactly(version) => write!(f, "/{version}"),
+            VersionRule::Any => f.write_str("/*"),
+        }
+    }
+}
+
+/// Whether these octets are a token, RFC 9110 §5.6.2.
+pub(crate) fn is_token(octets: &[u8]) -> bool {
+    !octets.is_empty() && octets.iter().all(|&octet| is_token_character(octet))
+}
+
+const fn is_token_character(octet: u8) -> bool {
+    matches!(
+        octet,
+        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`'
+            | b'|' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z'
+    )
+}

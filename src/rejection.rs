@@ -1,0 +1,106 @@
+//! The "no" of a handler: a response of its own, and a connection that stays HTTP.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CONNECTION, UPGRADE},
+};
+use http_body::Body;
+use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
+
+use crate::{BoxError, Protocol, negotiation};
+
+/// A handler's refusal to switch protocols: the response that the client gets instead.
+///
+/// Made from a status, or from any response with any body, which may stream. The connection stays
+/// HTTP/1.1 and is not closed, unless the response says `Connection: close`.
+///
+/// A response with status 426 that names no protocol gets `Upgrade` with the one that was
+/// negotiated, and one with an `Upgrade` field gets `Connection: upgrade`, since the one may not
+/// be sent without the other (RFC 9110 §7.8 and §15.5.22). A 1xx status is not an answer; a 500
+/// is sent in its place.
+///
+/// # Example
+///
+/// ```
+/// use bytes::Bytes;
+/// use http::{Response, StatusCode};
+/// use http_body_util::Full;
+/// use tower_upgrade::Rejection;
+///
+/// let rejection = Rejection::from(StatusCode::FORBIDDEN);
+/// assert_eq!(rejection.status(), StatusCode::FORBIDDEN);
+///
+/// let response = Response::builder().status(404).body(Full::<Bytes>::from("no such room\n"))?;
+/// assert_eq!(Rejection::from(response).status(), StatusCode::NOT_FOUND);
+/// # Ok::<(), http::Error>(())
+/// ```
+pub struct Rejection {
+    // Boxed so that a `Result<Switch, Rejection>` stays small.
+    response: Box<Response<RejectionBody>>,
+}
+
+pub(crate) type RejectionBody = UnsyncBoxBody<Bytes, BoxError>;
+
+impl Rejection {
+    /// Returns the status of the response.
+    pub fn status(&self) -> StatusCode {
+        self.response.status()
+    }
+
+    /// Returns the response in a form that may answer an offer of `protocol`.
+    pub(crate) fn into_response(self, protocol: &Protocol<'_>) -> Response<RejectionBody> {
+        let mut response = *self.response;
+        if response.status().is_informational() {
+            response = Response::new(empty());
+            *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        let names_no_protocol = !response.headers().contains_key(UPGRADE);
+        if names_no_protocol && response.status() == StatusCode::UPGRADE_REQUIRED {
+            response.headers_mut().insert(UPGRADE, protocol.to_header_value());
+        }
+        let headers = response.headers_mut();
+        if headers.contains_key(UPGRADE)
+            && !negotiation::names_connection_option(headers, "upgrade")
+        {
+            headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
+        }
+        response
+    }
+}
+
+impl From<StatusCode> for Rejection {
+    /// Makes a response without content.
+    fn from(status: StatusCode) -> Self {
+        let mut response = Response::new(empty());
+        *response.status_mut() = status;
+        Self { response: Box::new(response) }
+    }
+}
+
+impl<B> From<Response<B>> for Rejection
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    fn from(response: Response<B>) -> Self {
+        let response = response.map(|body| body.map_err(Into::into).boxed_unsync());
+        Self { response: Box::new(response) }
+    }
+}
+
+impl fmt::Debug for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { response } = self;
+        f.debug_struct("Rejection")
+            .field("status", &response.status())
+            .field("headers", response.headers())
+            .finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn empty() -> RejectionBody {
+    Empty::new().map_err(|never| match never {}).boxed_unsync()
+}

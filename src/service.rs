@@ -1,0 +1,119 @@
+//! The service: whether a request is the inner service's or a handler's.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::upgrade::OnUpgrade;
+use tower::Service;
+
+use crate::{
+    BoxError, UpgradeBody, UpgradeFuture, handshake::Handshake, layer::Config, negotiation,
+};
+
+/// A [`Service`] that hands requests that offer a registered protocol to its handler, and all
+/// others to the service inside.
+///
+/// Made by [`UpgradeLayer`](crate::UpgradeLayer). Its readiness and its errors are those of the
+/// service inside. A request that is forwarded is forwarded as it came, its extensions included,
+/// and costs no allocation.
+///
+/// # Panics
+///
+/// The future of a request that is switched must be polled on a tokio runtime.
+///
+/// # Example
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use bytes::Bytes;
+/// use http::{Request, Response};
+/// use http_body_util::{BodyExt, Full};
+/// use tower::{Layer, ServiceExt, service_fn};
+/// use tower_upgrade::UpgradeLayer;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+/// let inner = service_fn(|_request: Request<Full<Bytes>>| async {
+///     Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("plain")))
+/// });
+/// let service = UpgradeLayer::new().layer(inner);
+/// let response = service.oneshot(Request::new(Full::default())).await?;
+/// assert_eq!(response.into_body().collect().await?.to_bytes(), "plain");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Upgrade<S> {
+    inner: S,
+    config: Arc<Config>,
+}
+
+impl<S> Upgrade<S> {
+    pub(crate) fn new(inner: S, config: Arc<Config>) -> Self {
+        Self { inner, config }
+    }
+
+    /// Returns the service inside.
+    pub fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// Returns the service inside, to change it.
+    pub fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Returns the service inside, and drops the layer.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Upgrade<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ReqBody: Body + Send + 'static,
+    ReqBody::Data: Send,
+    ReqBody::Error: Into<BoxError>,
+    ResBody: Body<Data = Bytes>,
+{
+    type Response = Response<UpgradeBody<ResBody>>;
+    type Error = S::Error;
+    type Future = UpgradeFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        // hyper adds the extension to HTTP/1.1 requests with an `Upgrade` line and to CONNECT, so
+        // that this one look-up settles all others. It stays where it is until the request is
+        // ours: a service inside may want it.
+        if request.extensions().get::<OnUpgrade>().is_none() {
+            return UpgradeFuture::forward(self.inner.call(request));
+        }
+        let (mut head, body) = request.into_parts();
+        let Config { registrations, preference, on_failure } = &*self.config;
+        let content = body.size_hint().exact();
+        let choice = negotiation::choose(&head, content, registrations, *preference)
+            .map(|(registration, protocol)| (registration, protocol.into_owned()));
+        let Some((registration, protocol)) = choice else {
+            return UpgradeFuture::forward(self.inner.call(Request::from_parts(head, body)));
+        };
+        // `choose` is given a head that has the extension, and cannot change it.
+        let on_upgrade = head.extensions.remove::<OnUpgrade>().expect("was there a moment ago");
+        let handshake = Handshake {
+            handler: registration.handler.clone(),
+            protocol,
+            on_upgrade,
+            on_failure: on_failure.clone(),
+        };
+        UpgradeFuture::handshake(|future| handshake.respond(head, body, future))
+    }
+}

@@ -1,0 +1,157 @@
+//! The connection, once it speaks the new protocol.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use hyper_util::{rt::TokioIo, server::conn::auto};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::Protocol;
+
+/// A connection that was switched to another protocol.
+///
+/// Reads and writes the octets of the new protocol with tokio's [`AsyncRead`] and
+/// [`AsyncWrite`], vectored writes included. The first octet read is the first one behind the
+/// request: what the client sent early, and the HTTP server read ahead, comes first. Dropping it
+/// closes the connection.
+///
+/// # Cancel safety
+///
+/// It is that of the connection that the HTTP server was given; nothing is buffered on top of it
+/// but the octets that were read ahead, and those stay until they are read.
+///
+/// # Example
+///
+/// ```
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+/// use tower_upgrade::{Switch, Upgraded};
+///
+/// let switch = Switch::to(|mut io: Upgraded| async move {
+///     assert_eq!(io.protocol().name(), "ping");
+///     let mut ping = [0; 4];
+///     io.read_exact(&mut ping).await?;
+///     io.write_all(b"pong").await?;
+///     io.shutdown().await
+/// });
+/// # drop(switch);
+/// ```
+#[derive(Debug)]
+pub struct Upgraded {
+    io: TokioIo<hyper::upgrade::Upgraded>,
+    protocol: Protocol<'static>,
+}
+
+impl Upgraded {
+    pub(crate) fn new(io: hyper::upgrade::Upgraded, protocol: Protocol<'static>) -> Self {
+        Self { io: TokioIo::new(io), protocol }
+    }
+
+    /// Returns the protocol that was negotiated.
+    pub fn protocol(&self) -> &Protocol<'static> {
+        &self.protocol
+    }
+
+    /// Takes the connection apart into the IO that the HTTP server was given and the octets that
+    /// it had already read from it.
+    ///
+    /// `T` is the tokio type, such as `TcpStream`, wherever the server was given it in
+    /// hyper-util's `TokioIo`, as `axum::serve` does. It works behind hyper's `http1::Builder` and
+    /// behind hyper-util's `auto` builder.
+    ///
+    /// # Errors
+    ///
+    /// Gives the connection back, whole, if the IO is of another type.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tokio::{io::AsyncWriteExt, net::TcpStream};
+    /// use tower_upgrade::{Downcast, Switch, Upgraded};
+    ///
+    /// let switch = Switch::to(|io: Upgraded| async {
+    ///     match io.downcast::<TcpStream>() {
+    ///         Ok(Downcast { mut io, read_ahead, .. }) => {
+    ///             io.set_nodelay(true)?;
+    ///             io.write_all(&read_ahead).await
+    ///         }
+    ///         Err(mut io) => io.write_all(b"not TCP").await,
+    ///     }
+    /// });
+    /// # drop(switch);
+    /// ```
+    pub fn downcast<T>(self) -> Result<Downcast<T>, Self>
+    where
+        T: AsyncRead + AsyncWrite + Unpin + 'static,
+    {
+        let Self { io, protocol } = self;
+        // The `auto` builder wraps the IO in a type of its own that only it can remove.
+        match auto::upgrade::downcast::<TokioIo<T>>(io.into_inner()) {
+            Ok(parts) => {
+                Ok(Downcast { io: parts.io.into_inner(), read_ahead: parts.read_buf, protocol })
+            }
+            Err(io) => match io.downcast::<TokioIo<T>>() {
+                Ok(parts) => {
+                    Ok(Downcast { io: parts.io.into_inner(), read_ahead: parts.read_buf, protocol })
+                }
+                Err(io) => Err(Self::new(io, protocol)),
+            },
+        }
+    }
+}
+
+/// The parts of an [`Upgraded`] connection, from [`Upgraded::downcast`]; see there for an
+/// example.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Downcast<T> {
+    /// The IO that the HTTP server was given.
+    pub io: T,
+    /// The octets behind the request that were already read from `io`. They come first.
+    pub read_ahead: Bytes,
+    /// The protocol that was negotiated.
+    pub protocol: Protocol<'static>,
+}
+
+impl AsyncRead for Upgraded {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Upgraded {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}

@@ -1,0 +1,309 @@
+//! A server on one end of a pipe, raw octets on the other.
+
+use std::{
+    convert::Infallible,
+    fmt::Debug,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, server::conn::http1, upgrade::OnUpgrade};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    task::JoinHandle,
+    time::timeout,
+};
+use tower::{Layer, Service, util::BoxCloneService};
+use tower_upgrade::{BoxError, Rejection, Switch, UpgradeLayer, Upgraded};
+
+/// What happened behind the wire, in order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    pub(crate) fn push(&self, event: impl Into<String>) {
+        self.0.lock().unwrap().push(event.into());
+    }
+
+    /// Takes the events out.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+
+    pub(crate) fn has(&self, event: &str) -> bool {
+        self.0.lock().unwrap().iter().any(|logged| logged == event)
+    }
+
+    pub(crate) fn count(&self, start: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|logged| logged.starts_with(start)).count()
+    }
+}
+
+/// The client's end of a connection.
+pub(crate) struct Wire {
+    pub(crate) io: DuplexStream,
+    pub(crate) connection: JoinHandle<Result<(), hyper::Error>>,
+}
+
+impl Wire {
+    /// Serves one connection, with upgrades.
+    pub(crate) fn serve<S, B>(service: S) -> Self
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError> + Send + Sync + 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        Self::serve_with_buffer(service, 1 << 20)
+    }
+
+    /// The same, on a pipe that holds at most so many octets in each direction.
+    pub(crate) fn serve_with_buffer<S, B>(service: S, octets: usize) -> Self
+    where
+        S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+        S::Future: Send,
+        S::Error: Into<BoxError> + Send + Sync + 'static,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
+    {
+        let (client, server) = tokio::io::duplex(octets);
+        let service = TowerToHyperService::new(service);
+        let connection = tokio::spawn(
+            http1::Builder::new().serve_connection(TokioIo::new(server), service).with_upgrades(),
+        );
+        Self { io: client, connection }
+    }
+
+    pub(crate) async fn send(&mut self, octets: impl AsRef<[u8]>) {
+        self.io.write_all(octets.as_ref()).await.unwrap();
+    }
+
+    /// Returns what the server sends until it has nothing more to say. Time is paused, so the
+    /// wait ends when every task is idle.
+    pub(crate) async fn receive(&mut self) -> Received {
+        let mut octets = Vec::new();
+        let mut ended = false;
+        while let Ok(read) = timeout(QUIET, self.io.read_buf(&mut octets)).await {
+            if read.unwrap_or(0) == 0 {
+                ended = true;
+                break;
+            }
+        }
+        Received { text: without_date(&octets), ended }
+    }
+
+    pub(crate) async fn exchange(&mut self, octets: impl AsRef<[u8]>) -> Received {
+        self.send(octets).await;
+        self.receive().await
+    }
+
+    /// Sends the octets in two pieces, the second when the server is done with the first.
+    pub(crate) async fn exchange_split(&mut self, octets: &[u8], at: usize) -> Received {
+        self.send(&octets[..at]).await;
+        settle().await;
+        self.exchange(&octets[at..]).await
+    }
+}
+
+/// Lets every other task run until it waits for something that is not time.
+pub(crate) async fn settle() {
+    tokio::time::sleep(QUIET).await;
+}
+
+/// Virtual time: long for a machine, and nothing in a test waits for less.
+const QUIET: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Received {
+    /// What was sent, without the `date` lines.
+    pub(crate) text: String,
+    /// Whether the server closed its side.
+    pub(crate) ended: bool,
+}
+
+impl Received {
+    #[track_caller]
+    pub(crate) fn starts_with(&self, start: &str) -> &Self {
+        assert!(self.text.starts_with(start), "{self:#?} does not start with {start:?}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn ends_with(&self, end: &str) -> &Self {
+        assert!(self.text.ends_with(end), "{self:#?} does not end with {end:?}");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn is(&self, text: &str) -> &Self {
+        assert_eq!(self.text, text);
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn and_is_open(&self) -> &Self {
+        assert!(!self.ended, "{self:#?} ended");
+        self
+    }
+
+    #[track_caller]
+    pub(crate) fn and_ends(&self) -> &Self {
+        assert!(self.ended, "{self:#?} did not end");
+        self
+    }
+}
+
+fn without_date(octets: &[u8]) -> String {
+    let text = String::from_utf8_lossy(octets);
+    text.split_inclusive("\r\n").filter(|line| !line.starts_with("date: ")).collect()
+}
+
+/// A request for `/x` with these lines.
+pub(crate) fn get(lines: &str) -> String {
+    request("GET /x HTTP/1.1", lines)
+}
+
+pub(crate) fn request(request_line: &str, lines: &str) -> String {
+    format!("{request_line}\r\nHost: a.test\r\n{lines}\r\n")
+}
+
+/// The 101 that the layer makes for this `Upgrade` field.
+pub(crate) fn switching(upgrade: &str) -> String {
+    format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {upgrade}\r\n\r\n")
+}
+
+/// What the inner service answers.
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+
+pub(crate) const CU: &str = "Connection: upgrade\r\n";
+
+pub(crate) type Inner = BoxCloneService<Request<Incoming>, Response<Full<Bytes>>, Infallible>;
+
+/// Answers `200 ok` once it has read the content, and logs what it got: `inner GET /x ""`, and
+/// whether hyper's `OnUpgrade` was there.
+pub(crate) fn inner(log: &Log) -> Inner {
+    let log = log.clone();
+    BoxCloneService::new(tower::service_fn(move |request: Request<Incoming>| {
+        let log = log.clone();
+        async move {
+            let (head, body) = request.into_parts();
+            let content = match body.collect().await {
+                Ok(content) => content.to_bytes(),
+                Err(error) => {
+                    log.push(format!("inner broke: {error}"));
+                    return Ok(Response::builder().status(400).body(Full::default()).unwrap());
+                }
+            };
+            let upgradable = head.extensions.get::<OnUpgrade>().is_some();
+            log.push(format!(
+                "inner {} {} {:?}{}",
+                head.method,
+                head.uri,
+                String::from_utf8_lossy(&content),
+                if upgradable { " upgradable" } else { "" },
+            ));
+            Ok(Response::new(Full::from("ok")))
+        }
+    }))
+}
+
+/// A handler that logs `{name} asked "content"` and `{name} runs {protocol}`, and then logs and
+/// echoes what it reads in brackets.
+pub(crate) fn echo(
+    log: &Log,
+    name: &'static str,
+) -> impl Fn(Request<Bytes>) -> std::future::Ready<Switch> + Clone + Send + Sync + 'static {
+    let log = log.clone();
+    move |request| {
+        log.push(format!("{name} asked {:?}", String::from_utf8_lossy(request.body())));
+        std::future::ready(Switch::to(echo_run(&log, name)))
+    }
+}
+
+pub(crate) fn echo_run(
+    log: &Log,
+    name: &'static str,
+) -> impl FnOnce(Upgraded) -> futures_of::Echo + Send + 'static {
+    let log = log.clone();
+    move |mut io: Upgraded| {
+        log.push(format!("{name} runs {}", io.protocol()));
+        Box::pin(async move {
+            let mut octets = Vec::new();
+            while io.read_buf(&mut octets).await? > 0 {
+                log.push(format!("{name} reads {:?}", String::from_utf8_lossy(&octets)));
+                io.write_all(b"[").await?;
+                io.write_all(&octets).await?;
+                io.write_all(b"]").await?;
+                octets.clear();
+            }
+            log.push(format!("{name} ends"));
+            Ok(())
+        })
+    }
+}
+
+pub(crate) mod futures_of {
+    use std::{io, pin::Pin};
+
+    pub(crate) type Echo = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+}
+
+/// The fixture of the requirements: the protocols that every vector may assume.
+pub(crate) fn fixture(log: &Log) -> UpgradeLayer {
+    let failures = log.clone();
+    UpgradeLayer::new()
+        .on("websocket", echo(log, "websocket"))
+        .on("h2c", echo(log, "h2c"))
+        .on("TLS/*", echo(log, "TLS"))
+        .on("connect-udp", echo(log, "connect-udp"))
+        .on("foo/*", echo(log, "foo"))
+        .on("bar/2", echo(log, "bar"))
+        .on_failure(move |error| failures.push(describe(&error)))
+}
+
+/// `failed foo Handler: text: text of the source`.
+pub(crate) fn describe(error: &tower_upgrade::UpgradeError) -> String {
+    let mut text = format!("failed {} {:?}: {error}", error.protocol(), error.kind());
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+/// A connection to the fixture around the inner service.
+pub(crate) fn connect(log: &Log) -> Wire {
+    Wire::serve(fixture(log).layer(inner(log)))
+}
+
+/// One exchange on a connection of its own.
+pub(crate) async fn exchange(octets: impl AsRef<[u8]>) -> (Received, Log) {
+    let log = Log::default();
+    let received = connect(&log).exchange(octets).await;
+    (received, log)
+}
+
+/// A handler's decision that does not depend on the request.
+pub(crate) fn refuse<R>(rejection: impl Fn() -> R) -> Result<Switch, Rejection>
+where
+    R: Into<Rejection>,
+{
+    Err(rejection().into())
+}
+
+/// The error text, for assertions.
+#[track_caller]
+pub(crate) fn assert_debug_starts(value: &impl Debug, start: &str) {
+    let text = format!("{value:?}");
+    assert!(text.starts_with(start), "{text} does not start with {start}");
+}
