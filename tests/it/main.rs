@@ -3,4 +3,4 @@
 
 mod support;
 
-mod wip;
+mod offers;

@@ -1,0 +1,366 @@
+//! Which offers are taken, over the wire. The ids are those of the requirements.
+
+use crate::support::*;
+
+/// What a request comes to.
+enum Outcome {
+    /// The inner service answers, and finds hyper's `OnUpgrade`.
+    Forwarded,
+    /// The same, of a request that hyper adds no `OnUpgrade` to.
+    ForwardedPlain,
+    /// A 101 with this `Upgrade` field.
+    Switched(&'static str),
+}
+
+use Outcome::{Forwarded, ForwardedPlain, Switched};
+
+/// Sends the request whole and then split at every octet, followed by the octets `NP`, which are
+/// the new protocol's after a 101.
+async fn check(id: &str, request: impl AsRef<[u8]>, outcome: Outcome) {
+    let request = request.as_ref();
+    for at in 0..request.len() {
+        let log = Log::default();
+        let mut wire = connect(&log);
+        let upgrade = match outcome {
+            Switched(upgrade) => upgrade,
+            Forwarded | ForwardedPlain => {
+                let received = wire.exchange_split(request, at).await;
+                let plain = matches!(outcome, ForwardedPlain);
+                let suffix = if plain { "" } else { " upgradable" };
+                let events = log.take();
+                assert!(received.text.contains("200 OK"), "{id} split at {at}: {received:?}");
+                assert_eq!(events.len(), 1, "{id} split at {at}: {events:?}");
+                assert!(events[0].starts_with("inner "), "{id} split at {at}: {events:?}");
+                assert_eq!(
+                    events[0].ends_with(" upgradable"),
+                    !plain,
+                    "{id} split at {at}: {events:?}, not {suffix:?}",
+                );
+                continue;
+            }
+        };
+        let octets = [request, b"NP"].concat();
+        let received = wire.exchange_split(&octets, at).await;
+        let expected = switching(upgrade) + "[NP]";
+        assert_eq!(received.text, expected, "{id} split at {at}");
+        assert!(!received.ended, "{id} split at {at}");
+        assert_eq!(log.count("inner"), 0, "{id} split at {at}");
+        assert!(log.has(&format!("{} runs {upgrade}", handler_of(upgrade))), "{id}: {log:?}");
+        assert_eq!(log.count("failed"), 0, "{id}: {log:?}");
+    }
+}
+
+fn handler_of(upgrade: &str) -> &str {
+    upgrade.split('/').next().unwrap()
+}
+
+async fn check_all<const N: usize>(rows: [(&str, &str, Outcome); N]) {
+    for (id, lines, outcome) in rows {
+        check(id, get(lines), outcome).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registered_protocol_is_switched_to() {
+    check_all([
+        ("P-01 R9110-7.8-01", "Connection: upgrade\r\nUpgrade: foo\r\n", Switched("foo")),
+        ("P-03", "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n", Switched("websocket")),
+        ("P-26 R9112-9.6-01", "Connection: Upgrade, close-ish\r\nUpgrade: foo\r\n", Switched("foo")),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_lines_of_a_field_are_one_list() {
+    check_all([
+        (
+            "P-02 R9110-5.2-01",
+            "Connection: upgrade\r\nUpgrade: nope\r\nUpgrade: foo\r\n",
+            Switched("foo"),
+        ),
+        ("P-04", "Connection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: foo\r\n", Switched("foo")),
+        ("R9110-5.3-01", "Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: websocket\r\n", Switched("websocket")),
+        ("P-44", "Connection: upgrade\r\nUpgrade: websocket, websocket\r\n", Switched("websocket")),
+        ("P-47 R7540-3.2-04", "Connection: upgrade\r\nUpgrade: h2, h2c\r\n", Switched("h2c")),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_members_do_not_count() {
+    check_all([
+        (
+            "P-05 R9110-5.6.1.2-01",
+            "Connection: ,,Upgrade,\r\nUpgrade: ,, websocket ,\r\n",
+            Switched("websocket"),
+        ),
+        ("P-06 empty R9110-5.6.1.2-02", "Connection: upgrade\r\nUpgrade:\r\n", Forwarded),
+        ("P-06 comma", "Connection: upgrade\r\nUpgrade: ,\r\n", Forwarded),
+        ("P-06 commas", "Connection: upgrade\r\nUpgrade: , ,\t,\r\n", Forwarded),
+        ("P-06 blanks", "Connection: upgrade\r\nUpgrade:   \t \r\n", Forwarded),
+        ("P-06 two lines", "Connection: upgrade\r\nUpgrade:\r\nUpgrade: ,\r\n", Forwarded),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn space_and_tab_around_members_do_not_count() {
+    check_all([
+        ("P-19 R9110-5.5-01", "Connection:\tUpgrade\t\r\nUpgrade:\tfoo\t,\tnope\t\r\n", Switched("foo")),
+        ("R9110-5.5-01", "Connection: upgrade\r\nUpgrade: \t foo \t\r\n", Switched("foo")),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn names_of_fields_options_and_protocols_match_in_any_ascii_case() {
+    check_all([
+        ("P-20 R9110-7.8-05", "CONNECTION: UPGRADE\r\nUPGRADE: WEBSOCKET\r\n", Switched("websocket")),
+        ("R9110-5.1-01", "connection: UPGRADE\r\nuPGRADE: FOO\r\n", Switched("foo")),
+        ("VTX-24", "Connection: UpGrAdE\r\nUpgrade: wEbSoCkEt\r\n", Switched("websocket")),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_is_matched_as_registered() {
+    check_all([
+        ("P-12 any version, echoed as offered", "Connection: upgrade\r\nUpgrade: foo/1\r\n", Switched("foo/1")),
+        ("P-13 exactly 2", "Connection: upgrade\r\nUpgrade: bar/1, bar/2\r\n", Switched("bar/2")),
+        ("P-13 no version", "Connection: upgrade\r\nUpgrade: bar\r\n", Forwarded),
+        ("P-13 another version", "Connection: upgrade\r\nUpgrade: bar/2.0\r\n", Forwarded),
+        ("P-46 none is registered", "Connection: upgrade\r\nUpgrade: websocket/13\r\n", Forwarded),
+        ("P-50 TLS/1.2", "Connection: upgrade\r\nUpgrade: TLS/1.2\r\n", Switched("TLS/1.2")),
+        ("R9110-7.8-05 spelled as offered", "Connection: upgrade\r\nUpgrade: FOO/x11\r\n", Switched("foo/x11")),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_malformed_member_voids_the_field() {
+    for (id, member) in [
+        ("P-07", "foo/"),
+        ("P-08", "/1"),
+        ("P-09", "foo/1/2"),
+        ("P-10", "foo/, /1, foo/1/2, foo"),
+        ("P-11", "foo / 1"),
+        ("P-11", "foo /1"),
+        ("P-11", "foo/ 1"),
+        ("P-14", "foo bar"),
+        ("P-14", "foo;q=1"),
+        ("P-14", "foo=1"),
+        ("P-14", "foo:1"),
+        ("P-14", "(foo)"),
+        ("P-14", "foo@1"),
+        ("P-16", "\"websocket\""),
+        ("P-16", "\"foo\""),
+        ("P-17", "\"x, foo, y\""),
+        ("TOM-07", "foo, RTA[/x11"),
+        ("TOM-08", "foo, RTA/x}11"),
+    ] {
+        let lines = format!("Connection: upgrade\r\nUpgrade: {member}\r\n");
+        check(id, get(&lines), Forwarded).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn octets_beyond_ascii_void_the_field() {
+    for (id, member) in [
+        ("P-15 R9110-5.5-02", &b"web\xFFsocket, foo"[..]),
+        ("P-15", b"w\xC3\xA9b, foo"),
+        ("S-22 Kelvin sign", b"websoc\xE2\x84\xAAet"),
+        ("S-22 long s", b"web\xC5\xBFocket"),
+    ] {
+        let octets = [b"GET /x HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: ", member, b"\r\n\r\n"];
+        check(id, octets.concat(), Forwarded).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_token_character_may_stand_in_a_name() {
+    // R9110-5.6.2-01
+    let log = Log::default();
+    let name = "f!#$%&'*+-.^_~0`|";
+    let layer = tower_upgrade::UpgradeLayer::new().on(name, echo(&log, "odd"));
+    let mut wire = Wire::serve(tower::Layer::layer(&layer, inner(&log)));
+    let lines = format!("Connection: upgrade\r\nUpgrade: {name}\r\n");
+    wire.exchange(get(&lines)).await.is(&switching(name));
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_an_offer_is_none() {
+    check_all([
+        ("P-21 R9110-7.6.1-06", "Upgrade: foo\r\n", Forwarded),
+        ("P-22 R9110-7.6.1-07", "Connection: upgrade\r\n", ForwardedPlain),
+        ("P-51", "Proxy-Connection: upgrade\r\nUpgrade: foo\r\n", Forwarded),
+        ("an empty field", "Connection:\r\nUpgrade: foo\r\n", Forwarded),
+        ("R9110-7.8-02 unknown", "Connection: upgrade\r\nUpgrade: nope\r\n", Forwarded),
+        ("R9110-7.8-19", "Connection: upgrade\r\nUpgrade: HTTP/2.0\r\n", Forwarded),
+        ("P-47 R7540-3.2-04", "Connection: upgrade\r\nUpgrade: h2\r\n", Forwarded),
+        ("R6455-4.2.1-03", "Connection: upgrade\r\nUpgrade: websockets\r\n", Forwarded),
+    ])
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_option_is_a_whole_token() {
+    for (id, option) in [
+        ("P-18", "\"Upgrade\""),
+        ("P-23 S-22", "not-upgrade"),
+        ("P-23", "upgrades"),
+        ("P-23", "x-upgrade"),
+        ("P-23", "upgrade-insecure-requests"),
+        ("P-24", "upgrade/1"),
+        ("P-24", "upgrade;x"),
+        ("P-24", "up grade"),
+        ("P-25", "foo bar, upgrade"),
+        ("S-22", "notupgrade"),
+    ] {
+        let lines = format!("Connection: {option}\r\nUpgrade: foo\r\n");
+        check(id, get(&lines), Forwarded).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_http_1_1_switches() {
+    // P-27, R9110-7.8-15, R9110-15.2-01
+    let lines = "Connection: upgrade\r\nUpgrade: foo\r\n";
+    check("P-27", request("GET /x HTTP/1.0", lines), ForwardedPlain).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn connect_and_trace_are_forwarded_and_other_methods_are_the_handlers_affair() {
+    let lines = "Connection: upgrade\r\nUpgrade: foo\r\n";
+    check("P-32 R9110-9.3.6-02", request("CONNECT h:443 HTTP/1.1", lines), Forwarded).await;
+    check("P-62", request("TRACE /x HTTP/1.1", lines), Forwarded).await;
+    check("P-62", request("HEAD /x HTTP/1.1", lines), Switched("foo")).await;
+    check("P-62 R9110-7.8-13", request("OPTIONS * HTTP/1.1", lines), Switched("foo")).await;
+    check("any method", request("BREW /x HTTP/1.1", lines), Switched("foo")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_bare_line_feed_ends_a_line() {
+    // P-42, R9112-2.2-01
+    let request = "GET /x HTTP/1.1\nHost: a\nConnection: upgrade\nUpgrade: foo\n\n";
+    check("P-42", request, Switched("foo")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_asks_to_close_is_switched_all_the_same() {
+    // P-26, R9112-9.6-01. hyper appends its own option to the 101.
+    let (received, _) = exchange(get("Connection: close, Upgrade\r\nUpgrade: foo\r\n") + "NP").await;
+    let expected = switching("foo").replace("connection: upgrade", "connection: upgrade, close");
+    received.is(&(expected + "[NP]"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_field_may_have_64_members() {
+    // P-35
+    for (members, switched) in [(64, true), (65, false)] {
+        let mut lines = String::from(CU);
+        for member in 1..members {
+            lines.push_str(&format!("Upgrade: p{member}\r\n"));
+        }
+        let (received, _) = exchange(get(&lines) + "Upgrade: foo\r\n\r\n").await;
+        // hyper takes at most 100 lines.
+        assert!(lines.lines().count() < 90);
+        drop(received);
+        let lines = format!("{lines}Upgrade: foo\r\n");
+        let (received, log) = exchange(get(&lines)).await;
+        received.starts_with(if switched { "HTTP/1.1 101" } else { "HTTP/1.1 200" });
+        assert_eq!(log.count("inner"), usize::from(!switched));
+    }
+    for (members, switched) in [(64, true), (65, false)] {
+        let options = "x, ".repeat(members - 1) + "upgrade";
+        let (received, _) = exchange(get(&format!("Connection: {options}\r\nUpgrade: foo\r\n"))).await;
+        received.starts_with(if switched { "HTTP/1.1 101" } else { "HTTP/1.1 200" });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_field_may_have_8_kib_over_all_its_lines() {
+    // P-33, P-34, S-19
+    let commas = |octets: usize| ",".repeat(octets);
+    for (lines, switched) in [
+        (format!("{CU}Upgrade: {}foo\r\n", commas(8 * 1024 - 3)), true),
+        (format!("{CU}Upgrade: {}foo\r\n", commas(8 * 1024 - 2)), false),
+        (format!("{CU}Upgrade: {}\r\nUpgrade: foo\r\n", commas(8 * 1024 - 3)), true),
+        (format!("{CU}Upgrade: {}\r\nUpgrade: foo\r\n", commas(8 * 1024 - 2)), false),
+        (format!("{CU}Upgrade: foo\r\nUpgrade: {}\r\n", commas(8 * 1024)), false),
+        (format!("{CU}Upgrade: {}foo\r\n", commas(60_000)), false),
+        (format!("Connection: {}upgrade\r\nUpgrade: foo\r\n", commas(8 * 1024 - 7)), true),
+        (format!("Connection: {}upgrade\r\nUpgrade: foo\r\n", commas(8 * 1024 - 6)), false),
+        // P-38
+        (format!("{CU}Upgrade: {}\r\n", "f".repeat(300_000)), false),
+        (format!("{CU}Upgrade: {}\r\n", "foo,".repeat(10_000)), false),
+    ] {
+        let (received, log) = exchange(get(&lines)).await;
+        received.starts_with(if switched { "HTTP/1.1 101" } else { "HTTP/1.1 200" }).and_is_open();
+        assert_eq!(log.count("inner"), usize::from(!switched));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clients_order_counts_unless_the_servers_is_asked_for() {
+    // P-45, R9110-7.8-01, R9110-7.8-09
+    use tower_upgrade::{Preference, UpgradeLayer};
+    let log = Log::default();
+    let layer = UpgradeLayer::new().on("h2c", echo(&log, "h2c")).on("websocket", echo(&log, "ws"));
+    for (preference, offer, expected) in [
+        (Preference::Client, "websocket, h2c", "websocket"),
+        (Preference::Client, "h2c, websocket", "h2c"),
+        (Preference::Server, "websocket, h2c", "h2c"),
+        (Preference::Server, "h2c, websocket", "h2c"),
+        (Preference::Server, "nope, websocket", "websocket"),
+    ] {
+        let service = tower::Layer::layer(&layer.clone().preference(preference), inner(&log));
+        let lines = format!("{CU}Upgrade: {offer}\r\n");
+        Wire::serve(service).exchange(get(&lines)).await.is(&switching(expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn candidates_are_asked_until_one_accepts() {
+    use tower_upgrade::{UpgradeHandler, UpgradeLayer};
+    let log = Log::default();
+    let layer = UpgradeLayer::new()
+        .on("foo", echo(&log, "chat").when(|head| head.uri.path() == "/chat"))
+        .on("foo", echo(&log, "feed").when(|head| head.uri.path() == "/feed"))
+        .on("foo", echo(&log, "feed too").when(|head| head.uri.path() == "/feed"))
+        .on("bar", echo(&log, "bar").when(|head| head.uri.path() != "/nobody"));
+    let service = tower::Layer::layer(&layer, inner(&log));
+    for (path, offer, expected) in [
+        ("/chat", "foo", switching("foo")),
+        ("/feed", "foo, bar", switching("foo")),
+        ("/feed", "bar, foo", switching("bar")),
+        ("/other", "foo, bar", switching("bar")),
+        ("/other", "foo", OK.into()),
+        ("/nobody", "foo, bar, foo", OK.into()),
+    ] {
+        let octets = request(&format!("GET {path} HTTP/1.1"), &format!("{CU}Upgrade: {offer}\r\n"));
+        Wire::serve(service.clone()).exchange(octets).await.is(&expected);
+    }
+    let asked: Vec<_> = log.take().into_iter().filter(|event| event.contains("asked")).collect();
+    assert_eq!(asked, ["chat asked \"\"", "feed asked \"\"", "bar asked \"\"", "bar asked \"\""]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_agreed_protocol_is_in_the_request_and_on_the_connection() {
+    use bytes::Bytes;
+    use http::Request;
+    use tower_upgrade::{Protocol, Switch, UpgradeLayer, Upgraded};
+    let log = Log::default();
+    let seen = log.clone();
+    let layer = UpgradeLayer::new().on("Foo/*", move |request: Request<Bytes>| {
+        let seen = seen.clone();
+        async move {
+            let protocol = request.extensions().get::<Protocol<'static>>().unwrap();
+            seen.push(format!("{protocol} {:?}", request.headers()["x-more"]));
+            Switch::to(move |io: Upgraded| async move { seen.push(format!("{}", io.protocol())) })
+        }
+    });
+    let lines = format!("{CU}Upgrade: fOO/9\r\nX-More: 1\r\n");
+    let mut wire = Wire::serve(tower::Layer::layer(&layer, inner(&log)));
+    wire.exchange(get(&lines)).await.is(&switching("Foo/9")).and_ends();
+    assert_eq!(log.take(), ["Foo/9 \"1\"", "Foo/9"]);
+}
