@@ -1,0 +1,213 @@
+//! A handler runs on a connection only if its client got this layer's 101, whatever the layers
+//! outside do with the response.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header::CONNECTION};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use tokio::time::sleep;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt};
+use tower_http::{
+    catch_panic::CatchPanicLayer, compression::CompressionLayer, timeout::ResponseBodyTimeoutLayer,
+    trace::TraceLayer,
+};
+use tower_upgrade::BoxError;
+
+use crate::support::*;
+
+/// The length of the 101 that `OFFER` gets, with hyper's `date` line.
+const WHOLE_101: usize = 34 + 21 + 14 + 37 + 2;
+
+const OFFER: &str = "Connection: upgrade\r\nUpgrade: foo\r\n";
+
+fn error_that_closes<B>(body: B) -> Response<B> {
+    let response = Response::builder().status(500).header(CONNECTION, "close");
+    response.body(body).unwrap()
+}
+
+/// Asserts that a client that offers `foo`, and talks on, gets a 500 and nothing behind it.
+async fn assert_only_500(mut wire: Wire, log: &Log) {
+    let received = wire.exchange(get(OFFER) + "early").await;
+    received.starts_with("HTTP/1.1 500").and_ends();
+    assert!(!received.text.contains('['), "{received:?}");
+    assert_eq!(log.count("foo asked"), 1);
+    assert_eq!(log.count("foo runs"), 0, "{log:?}");
+    assert_eq!(log.count("failed foo Replaced"), 1, "{log:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_101_that_a_layer_replaces_never_starts_the_handler() {
+    // The story: hyper gives the connection up behind any response to a request with an `Upgrade`
+    // line, so that a handler which only waits for it would talk behind the 500.
+    let log = Log::default();
+    let service = fixture(&log)
+        .layer(inner(&log))
+        .map_response(|_| error_that_closes(Full::<Bytes>::from("sorry")));
+    assert_only_500(Wire::serve(service), &log).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_does_one_that_an_async_layer_replaces() {
+    let log = Log::default();
+    let upgrade = fixture(&log).layer(inner(&log));
+    let service = tower::service_fn(move |request| {
+        let upgrade = upgrade.clone();
+        async move {
+            let response = upgrade.oneshot(request).await?;
+            // Even a layer that has a look at the response first.
+            assert!(response.body().size_hint().exact() == Some(0));
+            drop(response);
+            tokio::task::yield_now().await;
+            Ok::<_, BoxError>(error_that_closes(Full::<Bytes>::from("sorry")))
+        }
+    });
+    assert_only_500(Wire::serve(service), &log).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_does_one_whose_status_a_layer_changes() {
+    let log = Log::default();
+    let service = fixture(&log).layer(inner(&log)).map_response(|mut response| {
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    });
+    assert_only_500(Wire::serve(service), &log).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_does_one_that_a_layer_asks_for_its_end_and_drops() {
+    // What asks while the future of the response is alive is a layer and not the server.
+    let log = Log::default();
+    let upgrade = fixture(&log).layer(inner(&log));
+    let service = tower::service_fn(move |request| {
+        let mut future = Box::pin(upgrade.clone().call(request));
+        async move {
+            let response = future.as_mut().await?;
+            assert!(response.body().is_end_stream());
+            drop(response);
+            drop(future);
+            Ok::<_, BoxError>(error_that_closes(Full::<Bytes>::from("sorry")))
+        }
+    });
+    assert_only_500(Wire::serve(service), &log).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nor_does_one_that_comes_too_late() {
+    let log = Log::default();
+    let upgrade = fixture(&log).layer(inner(&log));
+    let service = tower::service_fn(move |request| {
+        let upgrade = upgrade.clone();
+        async move {
+            let response = async {
+                let response = upgrade.oneshot(request).await;
+                sleep(Duration::from_secs(60)).await;
+                response
+            };
+            tokio::select! {
+                response = response => response.map(|response| response.map(BodyExt::boxed_unsync)),
+                () = sleep(Duration::from_millis(1)) => {
+                    let body = Full::<Bytes>::from("late").map_err(|never| match never {});
+                    Ok(error_that_closes(body.boxed_unsync()))
+                }
+            }
+        }
+    });
+    assert_only_500(Wire::serve(service), &log).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replaced_101_on_a_connection_that_stays_leaves_no_task_behind() {
+    let log = Log::default();
+    let service =
+        fixture(&log).layer(inner(&log)).map_response(|_| Response::new(Full::<Bytes>::from("no")));
+    let mut wire = Wire::serve(service);
+    wire.exchange(get(OFFER)).await.ends_with("no").and_is_open();
+    // The report is the last thing that the task does.
+    assert_eq!(log.count("failed foo Replaced"), 1);
+    wire.exchange(get("")).await.ends_with("no").and_is_open();
+    drop(wire);
+    settle().await;
+    assert_eq!(log.count("foo runs"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_usual_layers_outside_let_a_101_through() {
+    let log = Log::default();
+    let service = ServiceBuilder::new()
+        .layer(TraceLayer::new_for_http())
+        .layer(CatchPanicLayer::new())
+        .layer(CompressionLayer::new())
+        .map_response(|response: Response<_>| response.map(BodyExt::boxed_unsync))
+        .layer(fixture(&log))
+        .service(inner(&log));
+    let lines = format!("{OFFER}Accept-Encoding: gzip\r\n");
+    let mut wire = Wire::serve(service);
+    wire.exchange(get(&lines) + "early").await.is(&(switching("foo") + "[early]")).and_is_open();
+    assert_eq!(log.count("failed"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn behind_a_layer_that_hides_the_body_the_handler_does_not_run_and_says_so() {
+    // A body that does not pass on `is_end_stream` leaves no way to tell a 101 that is sent from
+    // one that is dropped.
+    let log = Log::default();
+    let service = ServiceBuilder::new()
+        .layer(ResponseBodyTimeoutLayer::new(Duration::from_secs(60)))
+        .layer(fixture(&log))
+        .service(inner(&log));
+    let mut wire = Wire::serve(service);
+    wire.exchange(get(OFFER)).await.is(&switching("foo")).and_ends();
+    assert_eq!(log.count("foo runs"), 0);
+    assert_eq!(log.count("failed foo Replaced"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_gone_before_the_101_never_gets_a_handler() {
+    // The pipe takes less than the 101, and the client goes away instead of reading it.
+    for octets in 1..WHOLE_101 {
+        let log = Log::default();
+        let mut wire = Wire::serve_with_buffer(fixture(&log).layer(inner(&log)), octets);
+        wire.send(get(OFFER)).await;
+        settle().await;
+        assert_eq!(log.count("foo asked"), 1);
+        drop(wire.io);
+        settle().await;
+        assert_eq!(log.count("foo runs"), 0, "{octets} octets: {log:?}");
+        assert_eq!(log.count("failed foo Disconnected"), 1, "{octets} octets: {log:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_client_gets_the_whole_101_before_the_handler_runs() {
+    for octets in 1..200 {
+        let log = Log::default();
+        let mut wire = Wire::serve_with_buffer(fixture(&log).layer(inner(&log)), octets);
+        wire.send(get(OFFER)).await;
+        settle().await;
+        assert_eq!(log.count("foo runs"), usize::from(octets >= WHOLE_101), "{octets} octets");
+        wire.exchange("N").await.is(&(switching("foo") + "[N]")).and_is_open();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_upgrades_names_the_method_to_call() {
+    let log = Log::default();
+    let (client, server) = tokio::io::duplex(1 << 16);
+    let service =
+        hyper_util::service::TowerToHyperService::new(fixture(&log).layer(inner(&log)));
+    let connection = tokio::spawn(
+        hyper::server::conn::http1::Builder::new()
+            .serve_connection(hyper_util::rt::TokioIo::new(server), service),
+    );
+    let mut wire = Wire { io: client, connection };
+    wire.exchange(get(OFFER)).await.and_ends();
+    let failures = log.take();
+    let failure = failures.iter().find(|event| event.starts_with("failed")).unwrap();
+    assert!(failure.starts_with("failed foo NotEnabled"), "{failure}");
+    assert!(failure.contains("call `.with_upgrades()`"), "{failure}");
+    assert!(!failures.iter().any(|event| event.contains("runs")), "{failures:?}");
+}
