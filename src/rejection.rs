@@ -65,7 +65,13 @@ impl Rejection {
         if headers.contains_key(UPGRADE)
             && !negotiation::names_connection_option(headers, "upgrade")
         {
-            headers.append(CONNECTION, HeaderValue::from_static("upgrade"));
+            let lines: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
+            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+            // hyper joins the lines, and an empty one would make an empty member, which RFC 9110
+            // §5.6.1.1 forbids.
+            for line in lines.into_iter().filter(|line| !line.as_bytes().trim_ascii().is_empty()) {
+                headers.append(CONNECTION, line);
+            }
         }
         response
     }

@@ -3,5 +3,11 @@
 
 mod support;
 
+mod allocations;
+mod content;
+mod decisions;
+mod io;
 mod offers;
+mod readiness;
 mod replaced;
+mod stacking;

@@ -64,8 +64,12 @@ async fn check_all<const N: usize>(rows: [(&str, &str, Outcome); N]) {
 async fn a_registered_protocol_is_switched_to() {
     check_all([
         ("P-01 R9110-7.8-01", "Connection: upgrade\r\nUpgrade: foo\r\n", Switched("foo")),
-        ("P-03", "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n", Switched("websocket")),
-        ("P-26 R9112-9.6-01", "Connection: Upgrade, close-ish\r\nUpgrade: foo\r\n", Switched("foo")),
+        (
+            "P-03",
+            "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n",
+            Switched("websocket"),
+        ),
+        ("options besides it", "Connection: Upgrade, x-other\r\nUpgrade: foo\r\n", Switched("foo")),
     ])
     .await;
 }
@@ -78,8 +82,16 @@ async fn all_lines_of_a_field_are_one_list() {
             "Connection: upgrade\r\nUpgrade: nope\r\nUpgrade: foo\r\n",
             Switched("foo"),
         ),
-        ("P-04", "Connection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: foo\r\n", Switched("foo")),
-        ("R9110-5.3-01", "Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: websocket\r\n", Switched("websocket")),
+        (
+            "P-04",
+            "Connection: keep-alive\r\nConnection: Upgrade\r\nUpgrade: foo\r\n",
+            Switched("foo"),
+        ),
+        (
+            "R9110-5.3-01",
+            "Connection: upgrade\r\nUpgrade: websocket\r\nUpgrade: websocket\r\n",
+            Switched("websocket"),
+        ),
         ("P-44", "Connection: upgrade\r\nUpgrade: websocket, websocket\r\n", Switched("websocket")),
         ("P-47 R7540-3.2-04", "Connection: upgrade\r\nUpgrade: h2, h2c\r\n", Switched("h2c")),
     ])
@@ -106,7 +118,11 @@ async fn empty_members_do_not_count() {
 #[tokio::test(start_paused = true)]
 async fn space_and_tab_around_members_do_not_count() {
     check_all([
-        ("P-19 R9110-5.5-01", "Connection:\tUpgrade\t\r\nUpgrade:\tfoo\t,\tnope\t\r\n", Switched("foo")),
+        (
+            "P-19 R9110-5.5-01",
+            "Connection:\tUpgrade\t\r\nUpgrade:\tfoo\t,\tnope\t\r\n",
+            Switched("foo"),
+        ),
         ("R9110-5.5-01", "Connection: upgrade\r\nUpgrade: \t foo \t\r\n", Switched("foo")),
     ])
     .await;
@@ -115,7 +131,11 @@ async fn space_and_tab_around_members_do_not_count() {
 #[tokio::test(start_paused = true)]
 async fn names_of_fields_options_and_protocols_match_in_any_ascii_case() {
     check_all([
-        ("P-20 R9110-7.8-05", "CONNECTION: UPGRADE\r\nUPGRADE: WEBSOCKET\r\n", Switched("websocket")),
+        (
+            "P-20 R9110-7.8-05",
+            "CONNECTION: UPGRADE\r\nUPGRADE: WEBSOCKET\r\n",
+            Switched("websocket"),
+        ),
         ("R9110-5.1-01", "connection: UPGRADE\r\nuPGRADE: FOO\r\n", Switched("foo")),
         ("VTX-24", "Connection: UpGrAdE\r\nUpgrade: wEbSoCkEt\r\n", Switched("websocket")),
     ])
@@ -125,13 +145,21 @@ async fn names_of_fields_options_and_protocols_match_in_any_ascii_case() {
 #[tokio::test(start_paused = true)]
 async fn a_version_is_matched_as_registered() {
     check_all([
-        ("P-12 any version, echoed as offered", "Connection: upgrade\r\nUpgrade: foo/1\r\n", Switched("foo/1")),
+        (
+            "P-12 any version, echoed as offered",
+            "Connection: upgrade\r\nUpgrade: foo/1\r\n",
+            Switched("foo/1"),
+        ),
         ("P-13 exactly 2", "Connection: upgrade\r\nUpgrade: bar/1, bar/2\r\n", Switched("bar/2")),
         ("P-13 no version", "Connection: upgrade\r\nUpgrade: bar\r\n", Forwarded),
         ("P-13 another version", "Connection: upgrade\r\nUpgrade: bar/2.0\r\n", Forwarded),
         ("P-46 none is registered", "Connection: upgrade\r\nUpgrade: websocket/13\r\n", Forwarded),
         ("P-50 TLS/1.2", "Connection: upgrade\r\nUpgrade: TLS/1.2\r\n", Switched("TLS/1.2")),
-        ("R9110-7.8-05 spelled as offered", "Connection: upgrade\r\nUpgrade: FOO/x11\r\n", Switched("foo/x11")),
+        (
+            "R9110-7.8-05 spelled as offered",
+            "Connection: upgrade\r\nUpgrade: FOO/x11\r\n",
+            Switched("foo/x11"),
+        ),
     ])
     .await;
 }
@@ -248,7 +276,8 @@ async fn a_bare_line_feed_ends_a_line() {
 #[tokio::test(start_paused = true)]
 async fn a_request_that_asks_to_close_is_switched_all_the_same() {
     // P-26, R9112-9.6-01. hyper appends its own option to the 101.
-    let (received, _) = exchange(get("Connection: close, Upgrade\r\nUpgrade: foo\r\n") + "NP").await;
+    let (received, _) =
+        exchange(get("Connection: close, Upgrade\r\nUpgrade: foo\r\n") + "NP").await;
     let expected = switching("foo").replace("connection: upgrade", "connection: upgrade, close");
     received.is(&(expected + "[NP]"));
 }
@@ -257,22 +286,17 @@ async fn a_request_that_asks_to_close_is_switched_all_the_same() {
 async fn a_field_may_have_64_members() {
     // P-35
     for (members, switched) in [(64, true), (65, false)] {
-        let mut lines = String::from(CU);
-        for member in 1..members {
-            lines.push_str(&format!("Upgrade: p{member}\r\n"));
-        }
-        let (received, _) = exchange(get(&lines) + "Upgrade: foo\r\n\r\n").await;
-        // hyper takes at most 100 lines.
-        assert!(lines.lines().count() < 90);
-        drop(received);
-        let lines = format!("{lines}Upgrade: foo\r\n");
+        let others: Vec<_> = (1..members).map(|n| format!("Upgrade: p{n}\r\n")).collect();
+        let others = others.concat();
+        let lines = format!("{CU}{others}Upgrade: foo\r\n");
         let (received, log) = exchange(get(&lines)).await;
         received.starts_with(if switched { "HTTP/1.1 101" } else { "HTTP/1.1 200" });
         assert_eq!(log.count("inner"), usize::from(!switched));
     }
     for (members, switched) in [(64, true), (65, false)] {
         let options = "x, ".repeat(members - 1) + "upgrade";
-        let (received, _) = exchange(get(&format!("Connection: {options}\r\nUpgrade: foo\r\n"))).await;
+        let (received, _) =
+            exchange(get(&format!("Connection: {options}\r\nUpgrade: foo\r\n"))).await;
         received.starts_with(if switched { "HTTP/1.1 101" } else { "HTTP/1.1 200" });
     }
 }

@@ -197,13 +197,12 @@ async fn a_slow_client_gets_the_whole_101_before_the_handler_runs() {
 async fn a_connection_without_upgrades_names_the_method_to_call() {
     let log = Log::default();
     let (client, server) = tokio::io::duplex(1 << 16);
-    let service =
-        hyper_util::service::TowerToHyperService::new(fixture(&log).layer(inner(&log)));
-    let connection = tokio::spawn(
+    let service = hyper_util::service::TowerToHyperService::new(fixture(&log).layer(inner(&log)));
+    tokio::spawn(
         hyper::server::conn::http1::Builder::new()
             .serve_connection(hyper_util::rt::TokioIo::new(server), service),
     );
-    let mut wire = Wire { io: client, connection };
+    let mut wire = Wire { io: client };
     wire.exchange(get(OFFER)).await.and_ends();
     let failures = log.take();
     let failure = failures.iter().find(|event| event.starts_with("failed")).unwrap();

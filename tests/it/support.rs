@@ -2,7 +2,9 @@
 
 use std::{
     convert::Infallible,
-    fmt::Debug,
+    future::Future,
+    io,
+    pin::Pin,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -15,11 +17,10 @@ use hyper::{body::Incoming, server::conn::http1, upgrade::OnUpgrade};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
-    task::JoinHandle,
     time::timeout,
 };
 use tower::{Layer, Service, util::BoxCloneService};
-use tower_upgrade::{BoxError, Rejection, Switch, UpgradeLayer, Upgraded};
+use tower_upgrade::{BoxError, Switch, UpgradeLayer, Upgraded};
 
 /// What happened behind the wire, in order.
 #[derive(Clone, Debug, Default)]
@@ -47,7 +48,6 @@ impl Log {
 /// The client's end of a connection.
 pub(crate) struct Wire {
     pub(crate) io: DuplexStream,
-    pub(crate) connection: JoinHandle<Result<(), hyper::Error>>,
 }
 
 impl Wire {
@@ -76,10 +76,10 @@ impl Wire {
     {
         let (client, server) = tokio::io::duplex(octets);
         let service = TowerToHyperService::new(service);
-        let connection = tokio::spawn(
+        tokio::spawn(
             http1::Builder::new().serve_connection(TokioIo::new(server), service).with_upgrades(),
         );
-        Self { io: client, connection }
+        Self { io: client }
     }
 
     pub(crate) async fn send(&mut self, octets: impl AsRef<[u8]>) {
@@ -231,7 +231,7 @@ pub(crate) fn echo(
 pub(crate) fn echo_run(
     log: &Log,
     name: &'static str,
-) -> impl FnOnce(Upgraded) -> futures_of::Echo + Send + 'static {
+) -> impl FnOnce(Upgraded) -> Echoing + Send + 'static {
     let log = log.clone();
     move |mut io: Upgraded| {
         log.push(format!("{name} runs {}", io.protocol()));
@@ -250,11 +250,7 @@ pub(crate) fn echo_run(
     }
 }
 
-pub(crate) mod futures_of {
-    use std::{io, pin::Pin};
-
-    pub(crate) type Echo = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
-}
+pub(crate) type Echoing = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 /// The fixture of the requirements: the protocols that every vector may assume.
 pub(crate) fn fixture(log: &Log) -> UpgradeLayer {
@@ -291,19 +287,4 @@ pub(crate) async fn exchange(octets: impl AsRef<[u8]>) -> (Received, Log) {
     let log = Log::default();
     let received = connect(&log).exchange(octets).await;
     (received, log)
-}
-
-/// A handler's decision that does not depend on the request.
-pub(crate) fn refuse<R>(rejection: impl Fn() -> R) -> Result<Switch, Rejection>
-where
-    R: Into<Rejection>,
-{
-    Err(rejection().into())
-}
-
-/// The error text, for assertions.
-#[track_caller]
-pub(crate) fn assert_debug_starts(value: &impl Debug, start: &str) {
-    let text = format!("{value:?}");
-    assert!(text.starts_with(start), "{text} does not start with {start}");
 }

@@ -1,0 +1,87 @@
+//! What a forwarded request costs: nothing.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Request, Response, header::UPGRADE};
+use http_body_util::Empty;
+use hyper::upgrade::OnUpgrade;
+use tower::{Layer, Service, service_fn};
+use tower_upgrade::UpgradeHandler;
+
+use crate::support::*;
+
+type Req = Request<Empty<Bytes>>;
+
+/// Counts the allocations from the call to the end of the future.
+fn allocations<S, B>(service: &mut S, request: Req) -> u64
+where
+    S: Service<Req, Response = Response<B>, Error = Infallible>,
+{
+    let mut response = None;
+    let counted = allocation_counter::measure(|| {
+        let mut future = pin!(service.call(request));
+        if let Poll::Ready(ready) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            response = Some(ready);
+        }
+    });
+    assert_eq!(response.unwrap().unwrap().status(), 200);
+    counted.count_total
+}
+
+fn request(lines: &[(&'static str, &str)]) -> Req {
+    let mut request = Request::new(Empty::new());
+    for (name, value) in lines {
+        let name = HeaderName::from_static(name);
+        request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
+    }
+    if request.headers().contains_key(UPGRADE) {
+        // As hyper does.
+        let on_upgrade: OnUpgrade = hyper::upgrade::on(Request::new(()));
+        request.extensions_mut().insert(on_upgrade);
+    }
+    request
+}
+
+#[test]
+fn a_forwarded_request_costs_no_allocation_above_the_inner_services() {
+    let log = Log::default();
+    let mut inner = service_fn(|_: Req| async {
+        drop(std::hint::black_box(Box::new(1)));
+        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+    });
+    let mut service = fixture(&log)
+        .on("other/*", echo(&log, "other").when(|head| head.uri.path() == "/other"))
+        .layer(inner);
+
+    let members = "x/1, ".repeat(64);
+    let octets = "x".repeat(9_000);
+    let upgrade = ("connection", "keep-alive, upgrade");
+    for lines in [
+        &[][..],
+        &[upgrade],
+        &[("upgrade", "foo")],
+        &[upgrade, ("upgrade", "nope")],
+        &[upgrade, ("upgrade", "nope/1"), ("upgrade", "bar/1, bar"), ("upgrade", ", ,")],
+        &[upgrade, ("upgrade", "other/1, other")],
+        &[upgrade, ("upgrade", "foo;void")],
+        &[upgrade, ("upgrade", &members)],
+        &[upgrade, ("upgrade", &octets)],
+    ] {
+        let alone = allocations(&mut inner, request(lines));
+        assert_eq!(alone, 1, "the counter counts");
+        assert_eq!(allocations(&mut service, request(lines)), alone, "{lines:?}");
+    }
+}
+
+#[test]
+fn a_clone_of_the_service_costs_no_allocation_above_the_inner_services() {
+    let service = fixture(&Log::default()).layer(());
+    let counted = allocation_counter::measure(|| drop(std::hint::black_box(service.clone())));
+    assert_eq!(counted.count_total, 0);
+}
