@@ -13,6 +13,9 @@ mod rejection;
 mod service;
 mod switch;
 mod upgraded;
+#[cfg(feature = "websocket")]
+#[cfg_attr(docsrs, doc(cfg(feature = "websocket")))]
+pub mod websocket;
 
 pub use crate::{
     body::UpgradeBody,

@@ -1,0 +1,96 @@
+//! Two protocols of its own on a hyper server, and plain HTTP for everybody else.
+//!
+//! - `Upgrade: echo` echoes octets, on any path.
+//! - `Upgrade: shout/1, shout/2` is served in version 2, and answers in capitals.
+//! - Every other request gets `plain`.
+//!
+//! Run it, with another address than `127.0.0.1:3000` if you like:
+//!
+//! ```sh
+//! cargo run --example echo -- 127.0.0.1:3000
+//! ```
+//!
+//! and talk to it from another terminal:
+//!
+//! ```sh
+//! curl http://127.0.0.1:3000/
+//! printf 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: shout/1, shout/2\r\n\r\nhello\n' |
+//!     nc -q 1 127.0.0.1 3000
+//! ```
+#![allow(clippy::print_stdout, reason = "an example talks to its reader")]
+
+use std::{convert::Infallible, env, io, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
+use tower::{Layer, service_fn};
+use tower_upgrade::{Switch, UpgradeLayer, Upgraded};
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".into());
+    let listener = TcpListener::bind(address).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+
+    let layer = UpgradeLayer::new()
+        .on("echo", |_request: Request<Bytes>| async { Switch::to(echo) })
+        .on("shout/2", |_request: Request<Bytes>| async { Switch::to(shout) })
+        .on_failure(|error| println!("{}: {error}", error.protocol()));
+    let service = TowerToHyperService::new(layer.layer(service_fn(plain)));
+
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of descriptors, most likely: connections that end will free some.
+                println!("cannot accept: {error}");
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                continue;
+            }
+        };
+        let service = service.clone();
+        tokio::spawn(async move {
+            let connection = auto::Builder::new(TokioExecutor::new())
+                .serve_connection_with_upgrades(TokioIo::new(stream), service)
+                .into_owned();
+            if let Err(error) = connection.await {
+                println!("a connection ended early: {error}");
+            }
+        });
+    }
+}
+
+async fn plain(_request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    Ok(Response::new(Full::from("plain")))
+}
+
+async fn echo(io: Upgraded) -> io::Result<()> {
+    let (mut reader, mut writer) = tokio::io::split(io);
+    tokio::io::copy(&mut reader, &mut writer).await?;
+    writer.shutdown().await
+}
+
+async fn shout(mut io: Upgraded) -> io::Result<()> {
+    let mut octets = Vec::with_capacity(8 * 1024);
+    while io.read_buf(&mut octets).await? > 0 {
+        octets.make_ascii_uppercase();
+        io.write_all(&octets).await?;
+        octets.clear();
+    }
+    io.shutdown().await
+}

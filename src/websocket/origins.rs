@@ -1,0 +1,134 @@
+//! Which pages may connect: the check that stands between a user's cookies and other people's
+//! pages.
+
+use http::{HeaderMap, Uri, header, uri::Authority};
+
+/// Which origins' pages may open a WebSocket (RFC 6455 §10.2).
+///
+/// Only browsers send `Origin`. A request without it is not refused: it cannot be a page acting
+/// behind a user's back.
+///
+/// # Example
+///
+/// ```
+/// use tower_upgrade::{Upgraded, websocket::{Handshake, Origins, WebSocket}};
+///
+/// let websocket = WebSocket::new(|_io: Upgraded, _handshake: Handshake| async {})
+///     .origins(Origins::list(["https://example.com", "http://localhost:3000"]));
+/// assert!(format!("{websocket:?}").contains("example.com"));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Origins(Allowed);
+
+#[derive(Clone, Debug)]
+enum Allowed {
+    Any,
+    SameHost,
+    List(Vec<Origin>),
+}
+
+impl Origins {
+    /// Allows pages of every origin. Choose it only if no cookie, client certificate or place in
+    /// the network lets a request do what a stranger's may not.
+    pub const fn any() -> Self {
+        Self(Allowed::Any)
+    }
+
+    /// Allows pages of the host and port that the request is sent to, over HTTP and HTTPS. The
+    /// default of a [`WebSocket`](super::WebSocket).
+    ///
+    /// The `Host` of the request is compared, with 80 and 443 as the ports that may be left out.
+    /// Behind a proxy that changes `Host`, name the [list](Self::list).
+    pub const fn same_host() -> Self {
+        Self(Allowed::SameHost)
+    }
+
+    /// Allows pages of these origins only, such as `https://example.com`. Another scheme, host or
+    /// port is another origin; ports 80 and 443 may be left out.
+    ///
+    /// # Panics
+    ///
+    /// Panics if one of them is not a scheme, `://`, a host, and perhaps a port.
+    #[track_caller]
+    pub fn list<I>(origins: I) -> Self
+    where
+        I: IntoIterator,
+        I::Item: AsRef<str>,
+    {
+        let parse = |origin: I::Item| {
+            let text = origin.as_ref();
+            Origin::parse(text).unwrap_or_else(|| {
+                panic!("`{}` is not an origin: scheme://host[:port]", text.escape_debug())
+            })
+        };
+        Self(Allowed::List(origins.into_iter().map(parse).collect()))
+    }
+
+    /// Whether a request with these fields may connect.
+    pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
+        let mut lines = headers.get_all(header::ORIGIN).iter();
+        let origin = match (lines.next(), lines.next()) {
+            (None, _) => return true,
+            (Some(line), None) => line.to_str().ok().and_then(Origin::parse),
+            (Some(_), Some(_)) => None,
+        };
+        match (&self.0, origin) {
+            (Allowed::Any, _) => true,
+            // A page may be of no origin in particular, and then says `null`.
+            (_, None) => false,
+            (Allowed::List(origins), Some(origin)) => origins.contains(&origin),
+            (Allowed::SameHost, Some(origin)) => origin.is_at(headers),
+        }
+    }
+}
+
+/// A serialised origin, RFC 6454 §6.2, with its port written out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Origin {
+    scheme: String,
+    host: String,
+    port: Option<u16>,
+}
+
+impl Origin {
+    fn parse(text: &str) -> Option<Self> {
+        let (scheme, authority) = text.split_once("://")?;
+        let uri: Uri = text.parse().ok()?;
+        // What `Uri` takes is more than an origin: a path, a query, user information.
+        if uri.authority()?.as_str() != authority || authority.contains('@') {
+            return None;
+        }
+        let scheme = scheme.to_ascii_lowercase();
+        let (host, port) = host_and_port(uri.authority()?)?;
+        Some(Self { port: port.or_else(|| default_port(&scheme)), scheme, host })
+    }
+
+    /// Whether the request with these fields is sent to this origin's host and port.
+    fn is_at(&self, headers: &HeaderMap) -> bool {
+        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
+        let authority = host.and_then(|host| host.parse::<Authority>().ok());
+        let Some((host, port)) = authority.as_ref().and_then(host_and_port) else {
+            return false;
+        };
+        // The server may not know whether TLS is in front of it, so the origin's scheme counts.
+        host == self.host && port.or_else(|| default_port(&self.scheme)) == self.port
+    }
+}
+
+fn host_and_port(authority: &Authority) -> Option<(String, Option<u16>)> {
+    let port = match authority.port() {
+        Some(port) => Some(port.as_str().parse().ok()?),
+        // `host:` is an authority with an empty port.
+        None if authority.as_str().ends_with(':') => return None,
+        None => None,
+    };
+    Some((authority.host().to_ascii_lowercase(), port))
+}
+
+fn default_port(scheme: &str) -> Option<u16> {
+    match scheme {
+        "http" | "ws" => Some(80),
+        "https" | "wss" => Some(443),
+        _ => None,
+    }
+}
