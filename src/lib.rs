@@ -1,4 +1,116 @@
-//! Tower middleware.
+//! Tower middleware that switches protocols on HTTP/1.1 connections.
+//!
+//! A client may offer to speak another protocol on the connection that it sends a request on
+//! (`Upgrade`, RFC 9110 §7.8): WebSocket, HTTP/2, or one of your own. [`UpgradeLayer`] goes around
+//! any tower service. A request that offers a protocol that a handler is registered for, and that
+//! the handler accepts, is answered with `101 Switching Protocols`, and the handler gets the
+//! connection. Every other request reaches the service inside as if the layer were not there.
+//!
+//! What takes care to get right is done here, once: the fields over all their lines, versions,
+//! and limits; content that is read to its end before the switch, so that no octet of it is taken
+//! for the new protocol; the 100 that precedes the 101; a handler that runs only on the connection
+//! that got this 101; and octets that the client sent early.
+//!
+//! # Example
+//!
+//! ```
+//! use std::convert::Infallible;
+//!
+//! use bytes::Bytes;
+//! use http::{Request, Response};
+//! use http_body_util::Full;
+//! use hyper::body::Incoming;
+//! use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use tower::{Layer, service_fn};
+//! use tower_upgrade::{Switch, UpgradeLayer, Upgraded};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! let layer = UpgradeLayer::new().on("echo/1", |_request: Request<Bytes>| async {
+//!     Switch::to(|io: Upgraded| async {
+//!         let (mut reader, mut writer) = tokio::io::split(io);
+//!         tokio::io::copy(&mut reader, &mut writer).await.map(drop)
+//!     })
+//! });
+//! let service = layer.layer(service_fn(|_request: Request<Incoming>| async {
+//!     Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("plain")))
+//! }));
+//!
+//! // A pipe stands in for a socket.
+//! let (mut client, server) = tokio::io::duplex(1024);
+//! let connection = hyper::server::conn::http1::Builder::new()
+//!     .serve_connection(TokioIo::new(server), TowerToHyperService::new(service))
+//!     .with_upgrades();
+//! tokio::spawn(connection);
+//!
+//! let request = "GET / HTTP/1.1\r\n\
+//!     Host: example.com\r\n\
+//!     Connection: upgrade\r\n\
+//!     Upgrade: echo/2, echo/1\r\n\r\n";
+//! client.write_all(request.as_bytes()).await?;
+//! client.write_all(b"hello").await?;
+//! client.shutdown().await?;
+//! let mut answer = String::new();
+//! client.read_to_string(&mut answer).await?;
+//! assert!(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"));
+//! assert!(answer.contains("upgrade: echo/1\r\n"));
+//! assert!(answer.ends_with("\r\n\r\nhello"));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! With axum, the layer goes on a `Router`, on one route, or around a whole `Router`:
+//! `Router::new().route(…).layer(layer)`.
+//!
+//! # The server has to let go of its connections
+//!
+//! hyper does so if its connection is served `.with_upgrades()`, hyper-util's `auto` builder if
+//! it is served with `serve_connection_with_upgrades`, and `axum::serve` always does. Otherwise
+//! the client gets its 101 and then the end of the connection, and
+//! [`on_failure`](UpgradeLayer::on_failure) hears what is missing.
+//!
+//! # Layer order
+//!
+//! Layers outside of this one see the request and the 101; nothing but the handler sees what
+//! follows. So what decides whether a client may connect at all belongs outside, or into the
+//! handler.
+//!
+//! A layer outside that answers something else in place of the 101, such as a time limit, is
+//! respected: the handler does not run. To tell, this layer relies on the HTTP server asking the
+//! body of the 101 for its end. A layer outside whose response body does not pass on
+//! [`is_end_stream`](http_body::Body::is_end_stream), such as tower-http's
+//! `ResponseBodyTimeoutLayer`, hides that, and no handler will run behind it; put it inside. A
+//! layer that changes the status of the 101 and keeps its body is noticed as well, unless another
+//! layer has asked that body for its size.
+//!
+//! # What is forwarded
+//!
+//! Requests of another version than HTTP/1.1, CONNECT and TRACE; requests without an `upgrade`
+//! option in `Connection`, or whose `Connection` or `Upgrade` is malformed, has more than 64
+//! members or more than 8 KiB; requests that offer nothing that a handler is registered for and
+//! [accepts](UpgradeHandler::accepts); and requests with content of unknown length, more than the
+//! handler's [limit](UpgradeHandler::body_limit), or announced by an `Expect` that hyper would
+//! leave unanswered. hyper's `OnUpgrade` is then still in the request's extensions, for whoever
+//! may want it inside.
+//!
+//! # Cancel safety
+//!
+//! Dropping a response's future drops the handler's decision. Once the 101 is with the server, the
+//! handler runs on a task of its own, which ends with what it runs.
+//!
+//! # What this crate does not do
+//!
+//! It does not frame WebSocket messages, speak TLS, or switch on HTTP/2 and HTTP/3, which have no
+//! `Upgrade`. It makes no connections: it is for servers.
+//!
+//! # Features
+//!
+//! None is on by default.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `websocket` | `websocket::WebSocket`, the opening handshake of RFC 6455 |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
@@ -30,3 +142,7 @@ pub use crate::{
     switch::{IntoOutcome, Switch},
     upgraded::{Downcast, Upgraded},
 };
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct ReadmeDoctests;
