@@ -94,8 +94,8 @@ impl Origin {
     fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
         let uri: Uri = text.parse().ok()?;
-        // What `Uri` takes is more than an origin: a path, a query, user information.
-        if uri.authority()?.as_str() != authority || authority.contains('@') {
+        // What `Uri` takes is more than an origin: a path, a query.
+        if uri.authority()?.as_str() != authority {
             return None;
         }
         let scheme = scheme.to_ascii_lowercase();
@@ -115,14 +115,13 @@ impl Origin {
     }
 }
 
+/// Returns the host and the port, if that is all that there is: no user information, and no colon
+/// without a number behind it.
 fn host_and_port(authority: &Authority) -> Option<(String, Option<u16>)> {
-    let port = match authority.port() {
-        Some(port) => Some(port.as_str().parse().ok()?),
-        // `host:` is an authority with an empty port.
-        None if authority.as_str().ends_with(':') => return None,
-        None => None,
-    };
-    Some((authority.host().to_ascii_lowercase(), port))
+    let (host, port) = (authority.host(), authority.port());
+    let octets = host.len() + port.as_ref().map_or(0, |port| ":".len() + port.as_str().len());
+    (authority.as_str().len() == octets)
+        .then(|| (host.to_ascii_lowercase(), port.map(|port| port.as_u16())))
 }
 
 fn default_port(scheme: &str) -> Option<u16> {

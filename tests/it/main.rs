@@ -11,3 +11,5 @@ mod offers;
 mod readiness;
 mod replaced;
 mod stacking;
+#[cfg(feature = "websocket")]
+mod websocket;
