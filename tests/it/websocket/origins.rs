@@ -3,6 +3,7 @@
 use tower_upgrade::websocket::Origins;
 
 use super::{ACCEPT, answer, handler, opened, opening, refused};
+use crate::support::Log;
 
 /// Whether a page of this origin may open a WebSocket at this host.
 async fn allows(origins: Origins, host: &str, origin: &str) -> bool {
