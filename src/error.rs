@@ -46,10 +46,18 @@ pub enum UpgradeErrorKind {
     NotEnabled,
     /// The connection ended before it was switched. The handler was not run.
     Disconnected,
+    /// The handshake took longer than
+    /// [`UpgradeLayer::handshake_timeout`](crate::UpgradeLayer::handshake_timeout). The client got
+    /// a 408 if its content was late, and a 503 if the handler was; if the connection was late, the
+    /// handler was not run.
+    TimedOut,
     /// What the handler ran on the connection returned an error.
     Handler,
     /// The handler panicked. If it had not switched yet, the client got a 500.
     Panicked,
+    /// [`Connections::shutdown`](crate::Connections::shutdown) ended the connection at its
+    /// deadline.
+    Aborted,
 }
 
 impl UpgradeError {
@@ -86,8 +94,10 @@ impl fmt::Display for UpgradeError {
                  connection, or `serve_connection_with_upgrades` on hyper-util's builder"
             }
             UpgradeErrorKind::Disconnected => "the connection ended before it was switched",
+            UpgradeErrorKind::TimedOut => "the handshake took too long",
             UpgradeErrorKind::Handler => "the handler failed",
             UpgradeErrorKind::Panicked => "the handler panicked",
+            UpgradeErrorKind::Aborted => "the connection was left at the deadline of the shutdown",
         })
     }
 }

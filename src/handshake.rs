@@ -5,25 +5,30 @@ use std::{
     future::{self, Future},
     panic::{self, AssertUnwindSafe},
     pin::pin,
-    sync::Weak,
+    sync::{Arc, Weak},
     task::Poll,
+    time::Duration,
 };
 
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
-    header::{CONNECTION, UPGRADE},
+    header::{CONNECTION, RETRY_AFTER, UPGRADE},
     request,
 };
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout_at},
+};
 
 use crate::{
-    BoxError, Protocol, Switch, UpgradeError, UpgradeErrorKind, Upgraded,
+    BoxError, Switch, UpgradeErrorKind, Upgraded,
     body::{OwnBody, SwitchingBody},
+    connections::NoPlace,
     handler::BoxedHandler,
-    layer::OnFailure,
+    observe::Session,
     rejection,
     switch::Run,
 };
@@ -31,9 +36,9 @@ use crate::{
 /// A request that a handler took over.
 pub(crate) struct Handshake {
     pub(crate) handler: BoxedHandler,
-    pub(crate) protocol: Protocol<'static>,
     pub(crate) on_upgrade: OnUpgrade,
-    pub(crate) on_failure: OnFailure,
+    pub(crate) timeout: Duration,
+    pub(crate) session: Arc<Session>,
 }
 
 impl Handshake {
@@ -42,7 +47,7 @@ impl Handshake {
     /// `future` is alive as long as the future that this runs in.
     pub(crate) async fn respond<B>(
         self,
-        mut head: request::Parts,
+        head: request::Parts,
         body: B,
         future: Weak<()>,
     ) -> Response<OwnBody>
@@ -50,78 +55,149 @@ impl Handshake {
         B: Body,
         B::Error: Into<BoxError>,
     {
+        let session = Arc::clone(&self.session);
+        let deadline = Instant::now() + self.timeout;
+        let response = session.instrument(self.decide(head, body, future, deadline));
+        let aborted = || {
+            session.failed(UpgradeErrorKind::Aborted, None);
+            closing(StatusCode::SERVICE_UNAVAILABLE)
+        };
+        session.aborting().run_until_cancelled(response).await.unwrap_or_else(aborted)
+    }
+
+    async fn decide<B>(
+        self,
+        mut head: request::Parts,
+        body: B,
+        future: Weak<()>,
+        deadline: Instant,
+    ) -> Response<OwnBody>
+    where
+        B: Body,
+        B::Error: Into<BoxError>,
+    {
+        let Self { handler, session, .. } = &self;
         // Reading is also what makes hyper send the 100 that a client may be waiting for.
-        let content = match Limited::new(body, self.handler.body_limit()).collect().await {
-            Ok(content) => content.to_bytes(),
-            Err(error) => {
-                self.fail(UpgradeErrorKind::Body, error);
-                let mut response = plain(StatusCode::BAD_REQUEST);
-                // Where the content ends is not known, so nothing behind it can be either.
-                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-                return response;
+        let content = Limited::new(body, handler.body_limit()).collect();
+        let content = match timeout_at(deadline, content).await {
+            Ok(Ok(content)) => content.to_bytes(),
+            // In both cases it is not known where the content ends, so nothing behind it can be
+            // read.
+            Ok(Err(error)) => {
+                session.failed(UpgradeErrorKind::Body, Some(error));
+                return closing(StatusCode::BAD_REQUEST);
+            }
+            Err(late) => {
+                session.failed(UpgradeErrorKind::TimedOut, Some(late.into()));
+                return closing(StatusCode::REQUEST_TIMEOUT);
             }
         };
         let lines = head.headers.get_all(UPGRADE).iter();
         let offer: HeaderMap = lines.map(|line| (UPGRADE, line.clone())).collect();
-        head.extensions.insert(self.protocol.clone());
+        head.extensions.insert(session.protocol().clone());
         let request = Request::from_parts(head, content);
-        let handler = self.handler.clone();
-        match catch_panic(async move { handler.upgrade(request).await }).await {
-            Ok(Ok(switch)) => self.switch(switch, &offer, future),
-            Ok(Err(rejection)) => rejection.into_response(&self.protocol).map(OwnBody::Rejection),
-            Err(panic) => {
-                self.fail(UpgradeErrorKind::Panicked, panic);
+        let decision = catch_panic(async { handler.upgrade(request).await });
+        match timeout_at(deadline, decision).await {
+            Ok(Ok(Ok(switch))) => self.switch(switch, &offer, future, deadline),
+            Ok(Ok(Err(rejection))) => {
+                let response = rejection.into_response(session.protocol());
+                session.rejected(response.status());
+                response.map(OwnBody::Rejection)
+            }
+            Ok(Err(panic)) => {
+                session.failed(UpgradeErrorKind::Panicked, Some(panic));
                 plain(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+            Err(late) => {
+                session.failed(UpgradeErrorKind::TimedOut, Some(late.into()));
+                plain(StatusCode::SERVICE_UNAVAILABLE)
             }
         }
     }
 
     /// Makes the 101, and has the connection waited for.
-    fn switch(self, switch: Switch, offer: &HeaderMap, future: Weak<()>) -> Response<OwnBody> {
-        let (headers, run) = match switch.into_parts(&self.protocol, offer) {
+    fn switch(
+        self,
+        switch: Switch,
+        offer: &HeaderMap,
+        future: Weak<()>,
+        deadline: Instant,
+    ) -> Response<OwnBody> {
+        let (headers, run) = match switch.into_parts(self.session.protocol(), offer) {
             Ok(parts) => parts,
             Err(error) => {
-                self.fail(UpgradeErrorKind::Switch, error);
+                self.session.failed(UpgradeErrorKind::Switch, Some(error.into()));
                 return plain(StatusCode::INTERNAL_SERVER_ERROR);
             }
         };
         let (body, sent) = SwitchingBody::new(future);
         // hyper gives the connection up only after it has written the response, so nobody could
         // wait for it here.
-        tokio::spawn(self.run(run, sent));
+        let session = Arc::clone(&self.session);
+        tokio::spawn(session.instrument(self.run(run, sent, deadline)));
         let mut response = Response::new(OwnBody::Switching(body));
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = headers;
         response
     }
 
-    /// Waits until the 101 is sent and the connection free, and runs what the handler switched to.
-    async fn run(self, run: Run, sent: oneshot::Receiver<()>) {
-        let Self { handler: _, protocol, on_upgrade, on_failure } = self;
-        let fail = |kind, source: Option<BoxError>| {
-            on_failure.call(UpgradeError::new(kind, protocol.clone(), source));
-        };
-        if sent.await.is_err() {
-            return fail(UpgradeErrorKind::Replaced, None);
-        }
-        let io = match on_upgrade.await {
-            Ok(io) => Upgraded::new(io, protocol.clone()),
-            Err(error) if error.is_user() => {
-                return fail(UpgradeErrorKind::NotEnabled, Some(error.into()));
+    /// Runs what the handler switched to, once the 101 is sent and the connection free.
+    async fn run(self, run: Run, sent: oneshot::Receiver<()>, deadline: Instant) {
+        let Self { session, on_upgrade, .. } = self;
+        let connection = async {
+            let io = timeout_at(deadline, connection(sent, on_upgrade)).await;
+            let io = io.map_err(|late| (UpgradeErrorKind::TimedOut, Some(late.into())))??;
+            session.switched();
+            let io = Upgraded::new(io, Arc::clone(&session));
+            match catch_panic(async { run(io).await }).await {
+                Ok(Ok(())) => Ok(()),
+                Ok(Err(error)) => Err((UpgradeErrorKind::Handler, Some(error))),
+                Err(panic) => Err((UpgradeErrorKind::Panicked, Some(panic))),
             }
-            Err(error) => return fail(UpgradeErrorKind::Disconnected, Some(error.into())),
         };
-        match catch_panic(async move { run(io).await }).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => fail(UpgradeErrorKind::Handler, Some(error)),
-            Err(panic) => fail(UpgradeErrorKind::Panicked, Some(panic)),
+        let end = session.aborting().run_until_cancelled(connection).await;
+        if let Err((kind, source)) = end.unwrap_or(Err((UpgradeErrorKind::Aborted, None))) {
+            session.failed(kind, source);
         }
     }
+}
 
-    fn fail(&self, kind: UpgradeErrorKind, source: impl Into<BoxError>) {
-        let error = UpgradeError::new(kind, self.protocol.clone(), Some(source.into()));
-        self.on_failure.call(error);
+/// Waits until the HTTP server has taken our 101 and given the connection up.
+async fn connection(
+    sent: oneshot::Receiver<()>,
+    on_upgrade: OnUpgrade,
+) -> Result<hyper::upgrade::Upgraded, (UpgradeErrorKind, Option<BoxError>)> {
+    if sent.await.is_err() {
+        return Err((UpgradeErrorKind::Replaced, None));
     }
+    on_upgrade.await.map_err(|error| {
+        let kind = if error.is_user() {
+            UpgradeErrorKind::NotEnabled
+        } else {
+            UpgradeErrorKind::Disconnected
+        };
+        (kind, Some(error.into()))
+    })
+}
+
+/// Answers a request for which there is no place.
+pub(crate) fn turn_away(no_place: NoPlace, content: Option<u64>) -> Response<OwnBody> {
+    // RFC 9110 §10.1.1 wants it said if content is left unread.
+    let mut response = match (no_place, content) {
+        (NoPlace::Full, Some(0)) => plain(StatusCode::SERVICE_UNAVAILABLE),
+        _ => closing(StatusCode::SERVICE_UNAVAILABLE),
+    };
+    if no_place == NoPlace::Full {
+        response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    response
+}
+
+/// A response behind which the connection ends.
+fn closing(status: StatusCode) -> Response<OwnBody> {
+    let mut response = plain(status);
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn plain(status: StatusCode) -> Response<OwnBody> {

@@ -1,19 +1,23 @@
 //! What a user configures: which handlers there are, and what goes for all of them.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::request;
 use tower::Layer;
 
 use crate::{
-    Preference, Protocol, Upgrade, UpgradeError, UpgradeHandler, handler::BoxedHandler,
-    negotiation::Candidate, protocol::Pattern,
+    Connections, Preference, Protocol, Upgrade, UpgradeError, UpgradeHandler,
+    handler::BoxedHandler,
+    negotiation::Candidate,
+    observe::{Observer, OnFailure},
+    protocol::Pattern,
 };
 
 /// A [`Layer`] that switches protocols on HTTP/1.1 connections, and forwards every request that
 /// it does not switch for untouched.
 ///
-/// Cheap to clone: the clones and the services made from them share the registrations.
+/// Cheap to clone: the clones and the services made from them share the registrations and the
+/// [`Connections`].
 ///
 /// See the [crate's documentation](crate) for an example and for where it goes among other layers.
 #[derive(Clone, Debug, Default)]
@@ -23,11 +27,48 @@ pub struct UpgradeLayer {
 }
 
 /// What [`UpgradeLayer`] was told.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Config {
     pub(crate) registrations: Vec<Registration>,
     pub(crate) preference: Preference,
-    pub(crate) on_failure: OnFailure,
+    pub(crate) max_connections: usize,
+    pub(crate) at_capacity: AtCapacity,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) observer: Observer,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            registrations: Vec::new(),
+            preference: Preference::default(),
+            max_connections: usize::MAX,
+            at_capacity: AtCapacity::default(),
+            handshake_timeout: HANDSHAKE_TIMEOUT,
+            observer: Observer::default(),
+        }
+    }
+}
+
+/// What happens to a request that a handler would take over when
+/// [`UpgradeLayer::max_connections`] is reached.
+///
+/// # Example
+///
+/// ```
+/// use tower_upgrade::{AtCapacity, UpgradeLayer};
+///
+/// let layer = UpgradeLayer::new().max_connections(100).at_capacity(AtCapacity::Forward);
+/// assert!(format!("{layer:?}").contains("Forward"));
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AtCapacity {
+    /// It is answered with 503 and `Retry-After: 1`, in seconds. The default.
+    #[default]
+    Refuse,
+    /// The inner service answers it, as if no handler had accepted.
+    Forward,
 }
 
 impl UpgradeLayer {
@@ -77,7 +118,7 @@ impl UpgradeLayer {
             Err(error) => panic!("cannot register a handler: {error}"),
         };
         let registration = Registration { pattern, handler: BoxedHandler::new(handler) };
-        Arc::make_mut(&mut self.config).registrations.push(registration);
+        self.config_mut().registrations.push(registration);
         self
     }
 
@@ -93,7 +134,7 @@ impl UpgradeLayer {
     /// assert!(format!("{layer:?}").contains("Server"));
     /// ```
     pub fn preference(mut self, preference: Preference) -> Self {
-        Arc::make_mut(&mut self.config).preference = preference;
+        self.config_mut().preference = preference;
         self
     }
 
@@ -122,8 +163,77 @@ impl UpgradeLayer {
     where
         F: Fn(UpgradeError) + Send + Sync + 'static,
     {
-        Arc::make_mut(&mut self.config).on_failure = OnFailure(Some(Arc::new(callback)));
+        self.config_mut().observer.on_failure = OnFailure::new(callback);
         self
+    }
+
+    /// Returns the connections that this layer and its clones upgrade.
+    pub fn connections(&self) -> Connections {
+        self.config.observer.connections.clone()
+    }
+
+    /// Counts this layer's connections among others. The default is that a layer and its clones
+    /// have their own.
+    ///
+    /// Layers that share them drain together, and share the places of
+    /// [`max_connections`](Self::max_connections). Two protocols have limits of their own if they
+    /// are registered with two layers, one around the other.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_upgrade::{Connections, UpgradeLayer};
+    ///
+    /// let all = Connections::new();
+    /// let admin = UpgradeLayer::new().with_connections(all.clone());
+    /// let public = UpgradeLayer::new().with_connections(all.clone());
+    /// all.drain();
+    /// assert!(admin.connections().is_draining() && public.connections().is_draining());
+    /// ```
+    pub fn with_connections(mut self, connections: Connections) -> Self {
+        self.config_mut().observer.connections = connections;
+        self
+    }
+
+    /// Sets how many upgraded connections there may be at a time, those in their handshake
+    /// included. The default is no limit.
+    ///
+    /// [`at_capacity`](Self::at_capacity) says what happens to one more.
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.config_mut().max_connections = connections;
+        self
+    }
+
+    /// Sets what happens to a request when [`max_connections`](Self::max_connections) is reached.
+    /// The default is [`AtCapacity::Refuse`].
+    pub fn at_capacity(mut self, at_capacity: AtCapacity) -> Self {
+        self.config_mut().at_capacity = at_capacity;
+        self
+    }
+
+    /// Sets how long a handshake may take: reading the content, the handler's decision, and the
+    /// wait for the connection behind the 101, together. The default is 10 seconds.
+    ///
+    /// A client whose content is late gets a 408 and the end of the connection, one whose handler
+    /// is late a 503. What the handler then runs on the connection may take as long as it likes.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_upgrade::UpgradeLayer;
+    ///
+    /// let layer = UpgradeLayer::new().handshake_timeout(Duration::from_secs(3));
+    /// assert!(format!("{layer:?}").contains("handshake_timeout: 3s"));
+    /// ```
+    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.config_mut().handshake_timeout = timeout;
+        self
+    }
+
+    fn config_mut(&mut self) -> &mut Config {
+        Arc::make_mut(&mut self.config)
     }
 }
 
@@ -163,21 +273,5 @@ impl fmt::Debug for Registration {
     }
 }
 
-/// Where failures go.
-#[derive(Clone, Default)]
-pub(crate) struct OnFailure(Option<Arc<dyn Fn(UpgradeError) + Send + Sync>>);
-
-impl OnFailure {
-    pub(crate) fn call(&self, error: UpgradeError) {
-        if let Some(callback) = &self.0 {
-            callback(error);
-        }
-    }
-}
-
-impl fmt::Debug for OnFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self(callback) = self;
-        f.write_str(if callback.is_some() { "OnFailure(set)" } else { "OnFailure(unset)" })
-    }
-}
+/// Long enough for a slow network and a slow database, short enough for half-open handshakes.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -114,15 +114,18 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
+mod connections;
 mod error;
 mod future;
 mod handler;
 mod handshake;
 mod layer;
 mod negotiation;
+mod observe;
 mod protocol;
 mod rejection;
 mod service;
+mod stats;
 mod switch;
 mod upgraded;
 #[cfg(feature = "websocket")]
@@ -131,14 +134,16 @@ pub mod websocket;
 
 pub use crate::{
     body::UpgradeBody,
+    connections::{Connections, Shutdown},
     error::{BoxError, UpgradeError, UpgradeErrorKind},
     future::UpgradeFuture,
     handler::{IntoSwitch, UpgradeHandler, When, WithBodyLimit},
-    layer::UpgradeLayer,
+    layer::{AtCapacity, UpgradeLayer},
     negotiation::Preference,
     protocol::{InvalidProtocol, Protocol},
     rejection::Rejection,
     service::Upgrade,
+    stats::{Declined, Stats},
     switch::{IntoOutcome, Switch},
     upgraded::{Downcast, Upgraded},
 };

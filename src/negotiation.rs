@@ -37,16 +37,28 @@ pub(crate) trait Candidate {
     fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool;
 }
 
+/// Why a request is the inner service's. The later ones are closer to an upgrade.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Decline {
+    Request,
+    Connection,
+    Upgrade,
+    Unregistered,
+    Content,
+    Unaccepted,
+    Capacity,
+}
+
 /// Finds the candidate that owns the request, and the protocol to switch to.
 ///
 /// `content` is the exact length of the request's content in octets, or `None` if that is not
-/// known. `None` as an answer means that the request is the inner service's.
+/// known.
 pub(crate) fn choose<'c, 'a, C>(
     head: &'a request::Parts,
     content: Option<u64>,
     candidates: &'c [C],
     preference: Preference,
-) -> Option<(&'c C, Protocol<'a>)>
+) -> Result<(&'c C, Protocol<'a>), Decline>
 where
     'c: 'a,
     C: Candidate,
@@ -55,33 +67,45 @@ where
     // CONNECT asks for a tunnel of its own (RFC 9110 §9.3.6). TRACE asks for the request to be
     // reflected, which no other protocol does.
     if head.version != Version::HTTP_11 || [Method::CONNECT, Method::TRACE].contains(&head.method) {
-        return None;
+        return Err(Decline::Request);
     }
     if !names_connection_option(&head.headers, "upgrade") {
-        return None;
+        return Err(Decline::Connection);
     }
-    let offers = Offers::parse(&head.headers)?;
+    let offers = Offers::parse(&head.headers).ok_or(Decline::Upgrade)?;
     let offers = offers.as_slice();
-    // Content that is not read to its end would become octets of the new protocol, so it has to
-    // be known how much there is.
-    let content = content?;
-    if content > 0 && !expectation_can_be_met(&head.headers) {
-        return None;
+    if offers.is_empty() {
+        return Err(Decline::Upgrade);
     }
+    // Content that is not read to its end would become octets of the new protocol, so it has to
+    // be known how much there is; and a client that waits for a 100 has to get one.
+    let content = content.filter(|&octets| octets == 0 || expectation_can_be_met(&head.headers));
 
-    let accept = |candidate: &'c C, offer: Offer<'a>| {
+    let mut decline = Decline::Unregistered;
+    let mut accept = |candidate: &'c C, offer: Offer<'a>| {
         let protocol = candidate.pattern().protocol(offer)?;
-        let fits = usize::try_from(content).is_ok_and(|octets| octets <= candidate.body_limit());
-        (fits && candidate.accepts(head, &protocol)).then_some((candidate, protocol))
+        let fits = content.is_some_and(|octets| {
+            usize::try_from(octets).is_ok_and(|octets| octets <= candidate.body_limit())
+        });
+        if !fits {
+            decline = decline.max(Decline::Content);
+            return None;
+        }
+        if !candidate.accepts(head, &protocol) {
+            decline = Decline::Unaccepted;
+            return None;
+        }
+        Some((candidate, protocol))
     };
-    match preference {
+    let choice = match preference {
         Preference::Client => offers
             .iter()
             .find_map(|&offer| candidates.iter().find_map(|candidate| accept(candidate, offer))),
         Preference::Server => candidates
             .iter()
             .find_map(|candidate| offers.iter().find_map(|&offer| accept(candidate, offer))),
-    }
+    };
+    choice.ok_or(decline)
 }
 
 /// Whether the `Connection` field is well-formed and has this option (RFC 9110 §7.6.1).

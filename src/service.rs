@@ -1,18 +1,23 @@
 //! The service: whether a request is the inner service's or a handler's.
 
 use std::{
+    future,
     sync::Arc,
     task::{Context, Poll},
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, request};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use tower::Service;
 
 use crate::{
-    BoxError, UpgradeBody, UpgradeFuture, handshake::Handshake, layer::Config, negotiation,
+    AtCapacity, BoxError, UpgradeBody, UpgradeFuture,
+    connections::NoPlace,
+    handshake::{self, Handshake},
+    layer::Config,
+    negotiation::{self, Decline},
 };
 
 /// A [`Service`] that hands requests that offer a registered protocol to its handler, and all
@@ -75,6 +80,22 @@ impl<S> Upgrade<S> {
     }
 }
 
+impl<S> Upgrade<S> {
+    /// Forwards a request that has an `Upgrade` field.
+    fn decline<B>(
+        &mut self,
+        decline: Decline,
+        head: request::Parts,
+        body: B,
+    ) -> UpgradeFuture<S::Future>
+    where
+        S: Service<Request<B>>,
+    {
+        self.config.observer.declined(decline);
+        UpgradeFuture::forward(self.inner.call(Request::from_parts(head, body)))
+    }
+}
+
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Upgrade<S>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
@@ -99,20 +120,32 @@ where
             return UpgradeFuture::forward(self.inner.call(request));
         }
         let (mut head, body) = request.into_parts();
-        let Config { registrations, preference, on_failure } = &*self.config;
+        let config = &*self.config;
         let content = body.size_hint().exact();
-        let choice = negotiation::choose(&head, content, registrations, *preference)
-            .map(|(registration, protocol)| (registration, protocol.into_owned()));
-        let Some((registration, protocol)) = choice else {
-            return UpgradeFuture::forward(self.inner.call(Request::from_parts(head, body)));
+        let choice = negotiation::choose(&head, content, &config.registrations, config.preference);
+        let (registration, protocol) = match choice {
+            Ok(choice) => choice,
+            Err(decline) => return self.decline(decline, head, body),
         };
+        let place = match config.observer.connections.reserve(config.max_connections) {
+            Ok(place) => place,
+            Err(NoPlace::Full) if config.at_capacity == AtCapacity::Forward => {
+                return self.decline(Decline::Capacity, head, body);
+            }
+            Err(no_place) => {
+                config.observer.turned_away(no_place, &protocol);
+                let response = future::ready(handshake::turn_away(no_place, content));
+                return UpgradeFuture::handshake(|_| response);
+            }
+        };
+        let protocol = protocol.into_owned();
         // `choose` is given a head that has the extension, and cannot change it.
         let on_upgrade = head.extensions.remove::<OnUpgrade>().expect("was there a moment ago");
         let handshake = Handshake {
             handler: registration.handler.clone(),
-            protocol,
             on_upgrade,
-            on_failure: on_failure.clone(),
+            timeout: config.handshake_timeout,
+            session: Arc::new(config.observer.begin(place, protocol, &head)),
         };
         UpgradeFuture::handshake(|future| handshake.respond(head, body, future))
     }

@@ -1,8 +1,10 @@
 //! The connection, once it speaks the new protocol.
 
 use std::{
+    future::Future,
     io::{self, IoSlice},
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -10,7 +12,7 @@ use bytes::Bytes;
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::Protocol;
+use crate::{Protocol, observe::Session};
 
 /// A connection that was switched to another protocol.
 ///
@@ -42,17 +44,72 @@ use crate::Protocol;
 #[derive(Debug)]
 pub struct Upgraded {
     io: TokioIo<hyper::upgrade::Upgraded>,
-    protocol: Protocol<'static>,
+    meter: Meter,
+}
+
+/// Counts octets, and reports them when the connection is dropped.
+#[derive(Debug)]
+struct Meter {
+    session: Arc<Session>,
+    read: u64,
+    written: u64,
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.session.transferred(self.read, self.written);
+    }
 }
 
 impl Upgraded {
-    pub(crate) fn new(io: hyper::upgrade::Upgraded, protocol: Protocol<'static>) -> Self {
-        Self { io: TokioIo::new(io), protocol }
+    pub(crate) fn new(io: hyper::upgrade::Upgraded, session: Arc<Session>) -> Self {
+        Self { io: TokioIo::new(io), meter: Meter { session, read: 0, written: 0 } }
     }
 
     /// Returns the protocol that was negotiated.
     pub fn protocol(&self) -> &Protocol<'static> {
-        &self.protocol
+        self.meter.session.protocol()
+    }
+
+    /// Waits until [`Connections::drain`](crate::Connections::drain) is called: the time to say
+    /// farewell in the protocol's own way, and to end.
+    ///
+    /// The future does not borrow from the connection, so that a handler can wait for it while it
+    /// reads, or take it before it gives the connection away.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// use tower_upgrade::{Switch, Upgraded};
+    ///
+    /// let switch = Switch::to(|mut io: Upgraded| async move {
+    ///     let draining = io.draining();
+    ///     tokio::pin!(draining);
+    ///     let mut octets = [0; 1024];
+    ///     loop {
+    ///         tokio::select! {
+    ///             read = io.read(&mut octets) => match read? {
+    ///                 0 => return io.shutdown().await,
+    ///                 read => io.write_all(&octets[..read]).await?,
+    ///             },
+    ///             () = &mut draining => return io.write_all(b"goodbye\n").await,
+    ///         }
+    ///     }
+    /// });
+    /// # drop(switch);
+    /// ```
+    pub fn draining(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.meter.session.draining().clone().cancelled_owned()
+    }
+
+    /// Whether [`Connections::drain`](crate::Connections::drain) was called.
+    pub fn is_draining(&self) -> bool {
+        self.meter.session.draining().is_cancelled()
     }
 
     /// Takes the connection apart into the IO that the HTTP server was given and the octets that
@@ -87,17 +144,17 @@ impl Upgraded {
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let Self { io, protocol } = self;
+        let Self { io, meter } = self;
+        let downcast = |io: TokioIo<T>, read_ahead| {
+            let protocol = meter.session.protocol().clone();
+            Downcast { io: io.into_inner(), read_ahead, protocol }
+        };
         // The `auto` builder wraps the IO in a type of its own that only it can remove.
-        match auto::upgrade::downcast::<TokioIo<T>>(io.into_inner()) {
-            Ok(parts) => {
-                Ok(Downcast { io: parts.io.into_inner(), read_ahead: parts.read_buf, protocol })
-            }
-            Err(io) => match io.downcast::<TokioIo<T>>() {
-                Ok(parts) => {
-                    Ok(Downcast { io: parts.io.into_inner(), read_ahead: parts.read_buf, protocol })
-                }
-                Err(io) => Err(Self::new(io, protocol)),
+        match auto::upgrade::downcast(io.into_inner()) {
+            Ok(parts) => Ok(downcast(parts.io, parts.read_buf)),
+            Err(io) => match io.downcast() {
+                Ok(parts) => Ok(downcast(parts.io, parts.read_buf)),
+                Err(io) => Err(Self { io: TokioIo::new(io), meter }),
             },
         }
     }
@@ -122,7 +179,19 @@ impl AsyncRead for Upgraded {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        self.meter.read += (buf.filled().len() - before) as u64;
+        read
+    }
+}
+
+impl Upgraded {
+    fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(octets)) = written {
+            self.meter.written += octets as u64;
+        }
+        written
     }
 }
 
@@ -132,7 +201,8 @@ impl AsyncWrite for Upgraded {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, buf)
+        let written = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.written(written)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -148,7 +218,8 @@ impl AsyncWrite for Upgraded {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.written(written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,0 +1,76 @@
+//! Logs, through `tracing`: a span for each request that a handler takes over, and events.
+
+use std::{error::Error, future::Future, time::Duration};
+
+use http::{StatusCode, request};
+use tracing::{Instrument, debug, error, info, info_span, warn};
+
+use crate::{Protocol, UpgradeError, UpgradeErrorKind, negotiation::Decline};
+
+pub(super) fn declined(decline: Decline) {
+    debug!(reason = reason(decline), "declined");
+}
+
+pub(super) fn turned_away(protocol: &Protocol<'_>, outcome: &'static str) {
+    info!(%protocol, outcome, "turned away");
+}
+
+/// The span of a connection.
+///
+/// The request's own span ends with the 101, so the connection's is a root that follows from it.
+#[derive(Debug)]
+pub(super) struct Span(tracing::Span);
+
+impl Span {
+    pub(super) fn new(protocol: &Protocol<'_>, head: &request::Parts) -> Self {
+        let span = info_span!(
+            parent: None,
+            "upgrade",
+            %protocol,
+            method = %head.method,
+            path = head.uri.path(),
+        );
+        span.follows_from(tracing::Span::current());
+        Self(span)
+    }
+
+    pub(super) fn instrument<F: Future>(
+        &self,
+        future: F,
+    ) -> impl Future<Output = F::Output> + use<F> {
+        future.instrument(self.0.clone())
+    }
+
+    pub(super) fn rejected(&self, status: StatusCode) {
+        info!(parent: &self.0, status = status.as_u16(), "rejected");
+    }
+
+    pub(super) fn switched(&self) {
+        info!(parent: &self.0, "switched");
+    }
+
+    pub(super) fn failed(&self, failure: &UpgradeError) {
+        let source = failure.source();
+        if failure.kind() == UpgradeErrorKind::Panicked {
+            error!(parent: &self.0, source, "{failure}");
+        } else {
+            warn!(parent: &self.0, source, "{failure}");
+        }
+    }
+
+    pub(super) fn ended(&self, duration: Duration, read: u64, written: u64) {
+        info!(parent: &self.0, ?duration, read, written, "ended");
+    }
+}
+
+fn reason(decline: Decline) -> &'static str {
+    match decline {
+        Decline::Request => "request",
+        Decline::Connection => "connection",
+        Decline::Upgrade => "upgrade",
+        Decline::Unregistered => "unregistered",
+        Decline::Content => "content",
+        Decline::Unaccepted => "unaccepted",
+        Decline::Capacity => "capacity",
+    }
+}
