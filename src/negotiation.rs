@@ -213,3 +213,6 @@ const MEMBERS: usize = 64;
 
 /// How many octets the lines of a field may have together.
 const OCTETS: usize = 8 * 1024;
+
+#[cfg(test)]
+mod tests;

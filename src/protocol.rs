@@ -244,3 +244,6 @@ const fn is_token_character(octet: u8) -> bool {
             | b'|' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z'
     )
 }
+
+#[cfg(test)]
+mod tests;

@@ -12,25 +12,14 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tower::{Layer, ServiceExt};
-use tower_upgrade::{UpgradeHandler, UpgradeLayer};
 
 use crate::support::*;
-
-const OFFER: &str = "Connection: upgrade\r\nUpgrade: foo\r\n";
 
 const BAD_REQUEST: &str =
     "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// A layer whose handler for `foo` takes up to this many octets.
-fn taking(log: &Log, octets: usize) -> UpgradeLayer {
-    let failures = log.clone();
-    UpgradeLayer::new()
-        .on("foo", echo(log, "foo").with_body_limit(octets))
-        .on_failure(move |error| failures.push(describe(&error)))
-}
-
-fn post(lines: &str, content: &str) -> Vec<u8> {
-    (request("POST /x HTTP/1.1", &format!("{OFFER}{lines}")) + content).into_bytes()
+fn offering(lines: &str, content: &str) -> Vec<u8> {
+    post(&format!("{FOO}{lines}"), content).into_bytes()
 }
 
 #[tokio::test(start_paused = true)]
@@ -42,7 +31,7 @@ async fn by_default_a_request_with_content_is_forwarded_whole() {
         ("Transfer-Encoding: chunked\r\n", "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", "hello"),
         ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n", ""),
     ] {
-        let octets = [post(lines, content), get("").into_bytes()].concat();
+        let octets = [offering(lines, content), get("").into_bytes()].concat();
         for at in 0..octets.len() {
             let log = Log::default();
             let received = connect(&log).exchange_split(&octets, at).await;
@@ -56,10 +45,10 @@ async fn by_default_a_request_with_content_is_forwarded_whole() {
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_takes_content_gets_all_of_it_and_the_connection_what_follows() {
     // P-52 with a handler that opts in, R9110-7.8-16, S-1, H-4
-    let octets = [post("Content-Length: 5\r\n", "hello"), b"NP".to_vec()].concat();
+    let octets = [offering("Content-Length: 5\r\n", "hello"), b"NP".to_vec()].concat();
     for at in 0..octets.len() {
         let log = Log::default();
-        let mut wire = Wire::serve(taking(&log, 5).layer(inner(&log)));
+        let mut wire = connect_with_limit(&log, 5);
         let received = wire.exchange_split(&octets, at).await;
         received.is(&(switching("foo") + expected_echo(&octets, at)));
         assert!(log.has("foo asked \"hello\""), "split at {at}: {log:?}");
@@ -75,8 +64,8 @@ fn expected_echo(octets: &[u8], at: usize) -> &'static str {
 #[tokio::test(start_paused = true)]
 async fn content_may_come_octet_by_octet() {
     let log = Log::default();
-    let mut wire = Wire::serve(taking(&log, 5).layer(inner(&log)));
-    for octet in post("Content-Length: 5\r\n", "hello") {
+    let mut wire = connect_with_limit(&log, 5);
+    for octet in offering("Content-Length: 5\r\n", "hello") {
         wire.receive().await.is("");
         wire.send([octet]).await;
     }
@@ -89,8 +78,8 @@ async fn one_octet_over_the_limit_is_forwarded_whole() {
     // S-1
     for (limit, switched) in [(4, false), (5, true)] {
         let log = Log::default();
-        let mut wire = Wire::serve(taking(&log, limit).layer(inner(&log)));
-        let received = wire.exchange(post("Content-Length: 5\r\n", "hello")).await;
+        let mut wire = connect_with_limit(&log, limit);
+        let received = wire.exchange(offering("Content-Length: 5\r\n", "hello")).await;
         if switched {
             received.is(&switching("foo"));
         } else {
@@ -104,13 +93,13 @@ async fn one_octet_over_the_limit_is_forwarded_whole() {
 async fn chunked_content_is_forwarded_whatever_the_limit() {
     // P-53, R9112-6.1-02: its length is not known beforehand.
     let log = Log::default();
-    let mut wire = Wire::serve(taking(&log, 1 << 20).layer(inner(&log)));
+    let mut wire = connect_with_limit(&log, 1 << 20);
     let lines = "Transfer-Encoding: chunked\r\n";
-    wire.exchange(post(lines, "5\r\nhello\r\n0\r\n\r\n")).await.is(OK).and_is_open();
+    wire.exchange(offering(lines, "5\r\nhello\r\n0\r\n\r\n")).await.is(OK).and_is_open();
     assert_eq!(log.take(), ["inner POST /x \"hello\" upgradable"]);
 
     let lines = "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n";
-    wire.exchange(post(lines, "5\r\nhello\r\n0\r\n\r\n"))
+    wire.exchange(offering(lines, "5\r\nhello\r\n0\r\n\r\n"))
         .await
         .starts_with("HTTP/1.1 200")
         .and_ends();
@@ -119,7 +108,7 @@ async fn chunked_content_is_forwarded_whatever_the_limit() {
 #[tokio::test(start_paused = true)]
 async fn a_length_of_zero_is_no_content() {
     // P-54, KES-05
-    let (received, log) = exchange(post("Content-Length: 0\r\n", "NP")).await;
+    let (received, log) = exchange(offering("Content-Length: 0\r\n", "NP")).await;
     received.is(&(switching("foo") + "[NP]"));
     assert_eq!(log.count("inner"), 0);
 }
@@ -127,7 +116,7 @@ async fn a_length_of_zero_is_no_content() {
 #[tokio::test(start_paused = true)]
 async fn the_method_does_not_matter_to_the_framing() {
     // R9112-6-01
-    let (received, log) = exchange(get(&format!("{OFFER}Content-Length: 5\r\n")) + "hello").await;
+    let (received, log) = exchange(get(&format!("{FOO}Content-Length: 5\r\n")) + "hello").await;
     received.is(OK);
     assert_eq!(log.take(), ["inner GET /x \"hello\" upgradable"]);
 }
@@ -137,9 +126,9 @@ async fn a_100_precedes_the_101_where_it_is_expected() {
     // P-55, R9110-7.8-17, R9110-10.1.1-04, R9110-10.1.1-05, H-6
     for expectation in ["100-continue", "100-Continue"] {
         let log = Log::default();
-        let mut wire = Wire::serve(taking(&log, 5).layer(inner(&log)));
+        let mut wire = connect_with_limit(&log, 5);
         let lines = format!("Content-Length: 5\r\nExpect: {expectation}\r\n");
-        let received = wire.exchange(post(&lines, "")).await;
+        let received = wire.exchange(offering(&lines, "")).await;
         received.is("HTTP/1.1 100 Continue\r\n\r\n").and_is_open();
         assert_eq!(log.take(), [""; 0]);
         wire.exchange("helloNP").await.is(&(switching("foo") + "[NP]"));
@@ -153,7 +142,7 @@ async fn an_expectation_of_a_forwarded_request_is_the_inner_services_affair() {
     let log = Log::default();
     let mut wire = connect(&log);
     let lines = "Content-Length: 5\r\nExpect: 100-continue\r\n";
-    wire.exchange(post(lines, "")).await.is("HTTP/1.1 100 Continue\r\n\r\n");
+    wire.exchange(offering(lines, "")).await.is("HTTP/1.1 100 Continue\r\n\r\n");
     wire.exchange("hello").await.is(OK).and_is_open();
     assert_eq!(log.take(), ["inner POST /x \"hello\" upgradable"]);
 }
@@ -169,9 +158,9 @@ async fn a_100_that_would_not_be_sent_is_not_waited_for() {
         "Expect: 100-continue;q=1\r\n",
     ] {
         let log = Log::default();
-        let mut wire = Wire::serve(taking(&log, 5).layer(inner(&log)));
+        let mut wire = connect_with_limit(&log, 5);
         let lines = format!("Content-Length: 5\r\n{expectation}");
-        wire.exchange(post(&lines, "hello")).await.ends_with(OK).and_is_open();
+        wire.exchange(offering(&lines, "hello")).await.ends_with(OK).and_is_open();
         assert_eq!(log.take(), ["inner POST /x \"hello\" upgradable"], "{expectation}");
     }
 }
@@ -180,8 +169,8 @@ async fn a_100_that_would_not_be_sent_is_not_waited_for() {
 async fn an_unknown_expectation_does_not_matter() {
     // R9110-10.1.1-06
     let log = Log::default();
-    let mut wire = Wire::serve(taking(&log, 5).layer(inner(&log)));
-    let received = wire.exchange(post("Content-Length: 5\r\nExpect: foo\r\n", "hello")).await;
+    let mut wire = connect_with_limit(&log, 5);
+    let received = wire.exchange(offering("Content-Length: 5\r\nExpect: foo\r\n", "hello")).await;
     received.is(&switching("foo"));
 }
 
@@ -189,7 +178,7 @@ async fn an_unknown_expectation_does_not_matter() {
 async fn without_content_there_is_nothing_to_expect() {
     // R9110-10.1.1-02, R9110-10.1.1-09
     for expectation in ["100-continue", "100-continue, x"] {
-        let (received, _) = exchange(get(&format!("{OFFER}Expect: {expectation}\r\n"))).await;
+        let (received, _) = exchange(get(&format!("{FOO}Expect: {expectation}\r\n"))).await;
         received.is(&switching("foo"));
     }
 }
@@ -197,10 +186,10 @@ async fn without_content_there_is_nothing_to_expect() {
 #[tokio::test(start_paused = true)]
 async fn content_that_breaks_off_never_reaches_the_handler() {
     // P-57, S-1
-    let octets = post("Content-Length: 5\r\n", "hell");
+    let octets = offering("Content-Length: 5\r\n", "hell");
     for end in octets.len() - 4..=octets.len() {
         let log = Log::default();
-        let mut wire = Wire::serve(taking(&log, 5).layer(inner(&log)));
+        let mut wire = connect_with_limit(&log, 5);
         wire.send(&octets[..end]).await;
         tokio::io::AsyncWriteExt::shutdown(&mut wire.io).await.unwrap();
         wire.receive().await.is(BAD_REQUEST).and_ends();
@@ -216,9 +205,9 @@ async fn content_that_cannot_be_read_gets_a_400_that_closes() {
     let inner = tower::service_fn(|_: Request<Broken>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
-    let upgrade = taking(&log, 5).layer(inner);
+    let upgrade = layer_with_limit(&log, 5).layer(inner);
     let service = upgrade.map_request(|request: Request<Incoming>| request.map(|_| Broken));
-    let received = Wire::serve(service).exchange(get(OFFER) + &get("")).await;
+    let received = Wire::serve(service).exchange(get(FOO) + &get("")).await;
     received.is(BAD_REQUEST).and_ends();
     let expected = "failed foo Body: the request's content could not be read to its end: broken";
     assert_eq!(log.take(), [expected]);
@@ -268,11 +257,11 @@ async fn content_longer_than_its_body_said_never_reaches_the_handler() {
     let inner = tower::service_fn(|_: Request<Longer>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
-    let upgrade = taking(&log, 5).layer(inner);
+    let upgrade = layer_with_limit(&log, 5).layer(inner);
     let service = upgrade.map_request(|request: Request<Incoming>| {
         request.map(|_| Longer(Full::from("six octets")))
     });
-    Wire::serve(service).exchange(get(OFFER)).await.starts_with("HTTP/1.1 400").and_ends();
+    Wire::serve(service).exchange(get(FOO)).await.starts_with("HTTP/1.1 400").and_ends();
     assert_eq!(log.count("foo"), 0);
     assert_eq!(log.count("failed foo Body"), 1);
 }

@@ -24,8 +24,6 @@ use tower_upgrade::{Downcast, Switch, UpgradeLayer, Upgraded};
 
 use crate::support::*;
 
-const OFFER: &str = "Connection: upgrade\r\nUpgrade: foo\r\n";
-
 /// A layer whose handler takes the connection apart, and answers with the octets that were read
 /// ahead, in brackets, before it echoes.
 fn taking_apart<T>() -> UpgradeLayer
@@ -48,7 +46,7 @@ where
 async fn octets_sent_early_are_the_first_to_be_read() {
     // P-58, R6455-4.1-wait, H-11. However they are split, none is lost or read as HTTP.
     let early = b"GET / HTTP/1.1\r\n\r\n\0\xff";
-    let octets = [get(OFFER).as_bytes(), early].concat();
+    let octets = [get(FOO).as_bytes(), early].concat();
     for at in 0..=octets.len() {
         let log = Log::default();
         let mut wire = connect(&log);
@@ -73,7 +71,7 @@ async fn a_half_closed_client_is_an_end_of_reading_and_still_gets_its_answer() {
     // KES-09
     let log = Log::default();
     let mut wire = connect(&log);
-    wire.exchange(get(OFFER)).await.is(&switching("foo"));
+    wire.exchange(get(FOO)).await.is(&switching("foo"));
     wire.send("NP").await;
     wire.io.shutdown().await.unwrap();
     wire.receive().await.is("[NP]").and_ends();
@@ -85,25 +83,22 @@ async fn downcast_reaches_the_io_behind_http1_builder() {
     let log = Log::default();
     let mut wire = Wire::serve(taking_apart::<DuplexStream>().layer(inner(&log)));
     let expected = switching("foo") + "foo[early]";
-    wire.exchange(get(OFFER) + "early").await.is(&expected).and_is_open();
+    wire.exchange(get(FOO) + "early").await.is(&expected).and_is_open();
     wire.exchange("more").await.is("more");
 }
 
 #[tokio::test(start_paused = true)]
 async fn downcast_reaches_the_io_behind_the_auto_builder() {
     // The builder reads ahead to find out the version, so the request is split everywhere too.
-    let octets = get(OFFER) + "early";
+    let octets = get(FOO) + "early";
     for at in 0..octets.len() {
         let (client, server) = tokio::io::duplex(1 << 16);
         let service = taking_apart::<DuplexStream>().layer(inner(&Log::default()));
         let service = TowerToHyperService::new(service);
-        tokio::spawn(async move {
-            auto::Builder::new(TokioExecutor::new())
-                .serve_connection_with_upgrades(TokioIo::new(server), service)
-                .await
-                .unwrap();
-        });
-        let mut wire = Wire { io: client };
+        let connection = auto::Builder::new(TokioExecutor::new())
+            .serve_connection_with_upgrades(TokioIo::new(server), service)
+            .into_owned();
+        let mut wire = Wire::of(client, connection);
         let received = wire.exchange_split(octets.as_bytes(), at).await;
         // What comes with the end of the request is read ahead.
         let (read_ahead, rest) =
@@ -121,7 +116,7 @@ async fn downcast_reaches_the_socket_behind_axum_serve() {
     let address = listener.local_addr().unwrap();
     tokio::spawn(async { axum::serve(listener, app).await });
     let mut client = TcpStream::connect(address).await.unwrap();
-    client.write_all((get(OFFER) + "early").as_bytes()).await.unwrap();
+    client.write_all((get(FOO) + "early").as_bytes()).await.unwrap();
     client.shutdown().await.unwrap();
     let mut received = String::new();
     client.read_to_string(&mut received).await.unwrap();
@@ -143,7 +138,7 @@ async fn downcast_to_another_type_gives_the_connection_back_whole() {
         })
     });
     let mut wire = Wire::serve(layer.layer(inner(&Log::default())));
-    wire.exchange(get(OFFER) + "early").await.is(&(switching("foo") + "early")).and_ends();
+    wire.exchange(get(FOO) + "early").await.is(&(switching("foo") + "early")).and_ends();
 }
 
 /// Counts how it is written to.
@@ -209,10 +204,9 @@ async fn vectored_writes_arrive_as_one() {
     let writes = Arc::new(Mutex::new(Vec::new()));
     let server = Counting { io: server, writes: Arc::clone(&writes) };
     let service = TowerToHyperService::new(layer.layer(inner(&Log::default())));
-    tokio::spawn(
-        http1::Builder::new().serve_connection(TokioIo::new(server), service).with_upgrades(),
-    );
-    let mut wire = Wire { io: client };
-    wire.exchange(get(OFFER)).await.is(&(switching("foo") + "one two")).and_ends();
+    let connection =
+        http1::Builder::new().serve_connection(TokioIo::new(server), service).with_upgrades();
+    let mut wire = Wire::of(client, connection);
+    wire.exchange(get(FOO)).await.is(&(switching("foo") + "one two")).and_ends();
     assert_eq!(writes.lock().unwrap().last(), Some(&2));
 }

@@ -4,12 +4,17 @@
 mod support;
 
 mod allocations;
+mod api;
 mod content;
 mod decisions;
 mod io;
 mod offers;
+mod peers;
 mod readiness;
+mod refused;
 mod replaced;
+mod security;
 mod stacking;
+mod transparency;
 #[cfg(feature = "websocket")]
 mod websocket;

@@ -17,10 +17,8 @@ use tower_upgrade::BoxError;
 
 use crate::support::*;
 
-/// The length of the 101 that `OFFER` gets, with hyper's `date` line.
+/// The length of the 101 that `FOO` gets, with hyper's `date` line.
 const WHOLE_101: usize = 34 + 21 + 14 + 37 + 2;
-
-const OFFER: &str = "Connection: upgrade\r\nUpgrade: foo\r\n";
 
 fn error_that_closes<B>(body: B) -> Response<B> {
     let response = Response::builder().status(500).header(CONNECTION, "close");
@@ -29,7 +27,7 @@ fn error_that_closes<B>(body: B) -> Response<B> {
 
 /// Asserts that a client that offers `foo`, and talks on, gets a 500 and nothing behind it.
 async fn assert_only_500(mut wire: Wire, log: &Log) {
-    let received = wire.exchange(get(OFFER) + "early").await;
+    let received = wire.exchange(get(FOO) + "early").await;
     received.starts_with("HTTP/1.1 500").and_ends();
     assert!(!received.text.contains('['), "{received:?}");
     assert_eq!(log.count("foo asked"), 1);
@@ -125,7 +123,7 @@ async fn a_replaced_101_on_a_connection_that_stays_leaves_no_task_behind() {
     let service =
         fixture(&log).layer(inner(&log)).map_response(|_| Response::new(Full::<Bytes>::from("no")));
     let mut wire = Wire::serve(service);
-    wire.exchange(get(OFFER)).await.ends_with("no").and_is_open();
+    wire.exchange(get(FOO)).await.ends_with("no").and_is_open();
     // The report is the last thing that the task does.
     assert_eq!(log.count("failed foo Replaced"), 1);
     wire.exchange(get("")).await.ends_with("no").and_is_open();
@@ -144,7 +142,7 @@ async fn the_usual_layers_outside_let_a_101_through() {
         .map_response(|response: Response<_>| response.map(BodyExt::boxed_unsync))
         .layer(fixture(&log))
         .service(inner(&log));
-    let lines = format!("{OFFER}Accept-Encoding: gzip\r\n");
+    let lines = format!("{FOO}Accept-Encoding: gzip\r\n");
     let mut wire = Wire::serve(service);
     wire.exchange(get(&lines) + "early").await.is(&(switching("foo") + "[early]")).and_is_open();
     assert_eq!(log.count("failed"), 0);
@@ -160,7 +158,7 @@ async fn behind_a_layer_that_hides_the_body_the_handler_does_not_run_and_says_so
         .layer(fixture(&log))
         .service(inner(&log));
     let mut wire = Wire::serve(service);
-    wire.exchange(get(OFFER)).await.is(&switching("foo")).and_ends();
+    wire.exchange(get(FOO)).await.is(&switching("foo")).and_ends();
     assert_eq!(log.count("foo runs"), 0);
     assert_eq!(log.count("failed foo Replaced"), 1);
 }
@@ -171,7 +169,7 @@ async fn a_client_that_is_gone_before_the_101_never_gets_a_handler() {
     for octets in 1..WHOLE_101 {
         let log = Log::default();
         let mut wire = Wire::serve_with_buffer(fixture(&log).layer(inner(&log)), octets);
-        wire.send(get(OFFER)).await;
+        wire.send(get(FOO)).await;
         settle().await;
         assert_eq!(log.count("foo asked"), 1);
         drop(wire.io);
@@ -186,7 +184,7 @@ async fn a_slow_client_gets_the_whole_101_before_the_handler_runs() {
     for octets in 1..200 {
         let log = Log::default();
         let mut wire = Wire::serve_with_buffer(fixture(&log).layer(inner(&log)), octets);
-        wire.send(get(OFFER)).await;
+        wire.send(get(FOO)).await;
         settle().await;
         assert_eq!(log.count("foo runs"), usize::from(octets >= WHOLE_101), "{octets} octets");
         wire.exchange("N").await.is(&(switching("foo") + "[N]")).and_is_open();
@@ -198,12 +196,10 @@ async fn a_connection_without_upgrades_names_the_method_to_call() {
     let log = Log::default();
     let (client, server) = tokio::io::duplex(1 << 16);
     let service = hyper_util::service::TowerToHyperService::new(fixture(&log).layer(inner(&log)));
-    tokio::spawn(
-        hyper::server::conn::http1::Builder::new()
-            .serve_connection(hyper_util::rt::TokioIo::new(server), service),
-    );
-    let mut wire = Wire { io: client };
-    wire.exchange(get(OFFER)).await.and_ends();
+    let connection = hyper::server::conn::http1::Builder::new()
+        .serve_connection(hyper_util::rt::TokioIo::new(server), service);
+    let mut wire = Wire::of(client, connection);
+    wire.exchange(get(FOO)).await.and_ends();
     let failures = log.take();
     let failure = failures.iter().find(|event| event.starts_with("failed")).unwrap();
     assert!(failure.starts_with("failed foo NotEnabled"), "{failure}");

@@ -18,8 +18,6 @@ use tower_upgrade::{Switch, UpgradeHandler, UpgradeLayer, Upgraded};
 
 use crate::support::*;
 
-const OFFER: &str = "Connection: upgrade\r\nUpgrade: foo\r\n";
-
 const WEBSOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
@@ -33,7 +31,7 @@ async fn a_second_layer_inside_gets_what_the_first_leaves() {
         .service(inner(&log));
     let mut wire = Wire::serve(service);
     wire.exchange(get("")).await.is(OK);
-    wire.exchange(get(OFFER) + "NP").await.is(&(switching("foo") + "[NP]"));
+    wire.exchange(get(FOO) + "NP").await.is(&(switching("foo") + "[NP]"));
     assert_eq!(log.take()[1..], ["inner asked \"\"", "inner runs foo", "inner reads \"NP\""]);
 }
 
@@ -72,7 +70,7 @@ async fn a_router_layer_switches_and_forwards() {
     let mut wire = Wire::serve(axum_app(fixture(&log)));
     wire.exchange(request("GET /plain HTTP/1.1", "")).await.ends_with("\r\n\r\nok").and_is_open();
     wire.exchange(request("GET /none HTTP/1.1", "")).await.starts_with("HTTP/1.1 404");
-    wire.exchange(get(OFFER) + "NP").await.is(&(switching("foo") + "[NP]"));
+    wire.exchange(get(FOO) + "NP").await.is(&(switching("foo") + "[NP]"));
     assert_eq!(log.count("failed"), 0);
 }
 
@@ -81,7 +79,7 @@ async fn around_a_router_a_layer_switches_and_forwards() {
     let log = Log::default();
     let mut wire = Wire::serve(fixture(&log).layer(axum_app(UpgradeLayer::new())));
     wire.exchange(request("GET /plain HTTP/1.1", "")).await.ends_with("\r\n\r\nok").and_is_open();
-    wire.exchange(get(OFFER) + "NP").await.is(&(switching("foo") + "[NP]"));
+    wire.exchange(get(FOO) + "NP").await.is(&(switching("foo") + "[NP]"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,8 +88,8 @@ async fn on_one_route_a_layer_switches_on_that_route_only() {
     let route = on_get(|| async { "route" }).layer(fixture(&log));
     let app = Router::new().route("/x", route).route("/y", on_get(|| async { "other" }));
     let mut wire = Wire::serve(app);
-    wire.exchange(request("GET /y HTTP/1.1", OFFER)).await.ends_with("\r\n\r\nother");
-    wire.exchange(get(OFFER) + "NP").await.is(&(switching("foo") + "[NP]"));
+    wire.exchange(request("GET /y HTTP/1.1", FOO)).await.ends_with("\r\n\r\nother");
+    wire.exchange(get(FOO) + "NP").await.is(&(switching("foo") + "[NP]"));
     assert_eq!(log.count("failed"), 0);
 }
 
@@ -157,6 +155,6 @@ async fn extensions_of_the_layers_outside_reach_the_inner_service_and_the_handle
         });
     let mut wire = Wire::serve(service);
     wire.exchange(get("")).await.starts_with("HTTP/1.1 200");
-    wire.exchange(get(OFFER)).await.is(&switching("foo"));
+    wire.exchange(get(FOO)).await.is(&switching("foo"));
     assert_eq!(log.take(), ["inner 7", "handler 7"]);
 }

@@ -17,10 +17,11 @@ use hyper::{body::Incoming, server::conn::http1, upgrade::OnUpgrade};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
+    task::JoinHandle,
     time::timeout,
 };
 use tower::{Layer, Service, util::BoxCloneService};
-use tower_upgrade::{BoxError, Switch, UpgradeLayer, Upgraded};
+use tower_upgrade::{BoxError, Switch, UpgradeHandler, UpgradeLayer, Upgraded};
 
 /// What happened behind the wire, in order.
 #[derive(Clone, Debug, Default)]
@@ -48,6 +49,7 @@ impl Log {
 /// The client's end of a connection.
 pub(crate) struct Wire {
     pub(crate) io: DuplexStream,
+    pub(crate) connection: JoinHandle<Result<(), BoxError>>,
 }
 
 impl Wire {
@@ -76,10 +78,21 @@ impl Wire {
     {
         let (client, server) = tokio::io::duplex(octets);
         let service = TowerToHyperService::new(service);
-        tokio::spawn(
-            http1::Builder::new().serve_connection(TokioIo::new(server), service).with_upgrades(),
-        );
-        Self { io: client }
+        let connection =
+            http1::Builder::new().serve_connection(TokioIo::new(server), service).with_upgrades();
+        Self::of(client, connection)
+    }
+
+    /// The client's end of a connection that the future serves.
+    pub(crate) fn of<E>(
+        io: DuplexStream,
+        connection: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) -> Self
+    where
+        E: Into<BoxError>,
+    {
+        let connection = tokio::spawn(async { connection.await.map_err(Into::into) });
+        Self { io, connection }
     }
 
     pub(crate) async fn send(&mut self, octets: impl AsRef<[u8]>) {
@@ -89,15 +102,19 @@ impl Wire {
     /// Returns what the server sends until it has nothing more to say. Time is paused, so the
     /// wait ends when every task is idle.
     pub(crate) async fn receive(&mut self) -> Received {
+        let (octets, ended) = self.receive_octets().await;
+        Received { text: without_date(&octets), ended }
+    }
+
+    /// The same, as raw octets, and whether the server closed its side.
+    pub(crate) async fn receive_octets(&mut self) -> (Vec<u8>, bool) {
         let mut octets = Vec::new();
-        let mut ended = false;
         while let Ok(read) = timeout(QUIET, self.io.read_buf(&mut octets)).await {
             if read.unwrap_or(0) == 0 {
-                ended = true;
-                break;
+                return (octets, true);
             }
         }
-        Received { text: without_date(&octets), ended }
+        (octets, false)
     }
 
     pub(crate) async fn exchange(&mut self, octets: impl AsRef<[u8]>) -> Received {
@@ -105,11 +122,13 @@ impl Wire {
         self.receive().await
     }
 
-    /// Sends the octets in two pieces, the second when the server is done with the first.
+    /// Sends the octets in two pieces, the second when the server is done with the first. It may
+    /// have closed the connection by then.
     pub(crate) async fn exchange_split(&mut self, octets: &[u8], at: usize) -> Received {
         self.send(&octets[..at]).await;
         settle().await;
-        self.exchange(&octets[at..]).await
+        self.io.write_all(&octets[at..]).await.ok();
+        self.receive().await
     }
 }
 
@@ -175,6 +194,11 @@ pub(crate) fn request(request_line: &str, lines: &str) -> String {
     format!("{request_line}\r\nHost: a.test\r\n{lines}\r\n")
 }
 
+/// A request to post this to `/x`; the lines say how long it is.
+pub(crate) fn post(lines: &str, content: &str) -> String {
+    request("POST /x HTTP/1.1", lines) + content
+}
+
 /// The 101 that the layer makes for this `Upgrade` field.
 pub(crate) fn switching(upgrade: &str) -> String {
     format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {upgrade}\r\n\r\n")
@@ -184,6 +208,8 @@ pub(crate) fn switching(upgrade: &str) -> String {
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 pub(crate) const CU: &str = "Connection: upgrade\r\n";
+
+pub(crate) const FOO: &str = "Connection: upgrade\r\nUpgrade: foo\r\n";
 
 pub(crate) type Inner = BoxCloneService<Request<Incoming>, Response<Full<Bytes>>, Infallible>;
 
@@ -280,6 +306,19 @@ pub(crate) fn describe(error: &tower_upgrade::UpgradeError) -> String {
 /// A connection to the fixture around the inner service.
 pub(crate) fn connect(log: &Log) -> Wire {
     Wire::serve(fixture(log).layer(inner(log)))
+}
+
+/// A layer whose handler for `foo` takes this much content.
+pub(crate) fn layer_with_limit(log: &Log, octets: usize) -> UpgradeLayer {
+    let failures = log.clone();
+    UpgradeLayer::new()
+        .on("foo/*", echo(log, "foo").with_body_limit(octets))
+        .on_failure(move |error| failures.push(describe(&error)))
+}
+
+/// A connection to it, around the inner service.
+pub(crate) fn connect_with_limit(log: &Log, octets: usize) -> Wire {
+    Wire::serve(layer_with_limit(log, octets).layer(inner(log)))
 }
 
 /// One exchange on a connection of its own.

@@ -1,0 +1,249 @@
+//! Content, expectations, limits, and single fields, as tables.
+
+use super::*;
+
+#[test]
+fn content_has_to_be_known_and_within_the_handlers_limit() {
+    // P-52, P-53, P-54.
+    let head = head("connection: upgrade\nupgrade: foo");
+    for (body_limit, content, taken) in [
+        (0, None, false),
+        (0, Some(0), true),
+        (0, Some(1), false),
+        (5, None, false),
+        (5, Some(0), true),
+        (5, Some(4), true),
+        (5, Some(5), true),
+        (5, Some(6), false),
+        (5, Some(u64::MAX), false),
+        (usize::MAX, None, false),
+        (usize::MAX, Some(1 << 30), true),
+    ] {
+        let (choice, asked) = Question { body_limit, content, ..QUESTION }.ask(&head);
+        assert_eq!(choice.is_some(), taken, "{content:?} octets, {body_limit} allowed");
+        // A handler is not asked about a request whose content it does not take.
+        assert_eq!(asked.len(), usize::from(taken), "{content:?} octets, {body_limit} allowed");
+    }
+}
+
+#[test]
+fn another_handler_may_take_more_content() {
+    let log = RefCell::default();
+    let register = |pattern: &str, body_limit| Registered {
+        pattern: Pattern::parse(pattern).unwrap(),
+        body_limit,
+        accepts: true,
+        log: &log,
+    };
+    let candidates = [register("foo", 4), register("foo", 5), register("bar", 9)];
+    let head = head("connection: upgrade\nupgrade: foo, bar");
+    for (content, expected) in
+        [(0, Some(("foo", 4))), (5, Some(("foo", 5))), (6, Some(("bar", 9))), (10, None)]
+    {
+        for preference in [Preference::Client, Preference::Server] {
+            let choice = choose(&head, Some(content), &candidates, preference).ok();
+            let choice = choice.map(|(winner, protocol)| (protocol.to_string(), winner.body_limit));
+            let expected = expected.map(|(protocol, limit)| (protocol.to_owned(), limit));
+            assert_eq!(choice, expected, "{content} octets");
+        }
+    }
+}
+
+#[test]
+fn an_expectation_that_hyper_does_not_meet_is_not_taken_on() {
+    // P-55, P-56, R9110-7.8-17, R9110-10.1.1-06, R9110-10.1.1-07, H-7.
+    for (lines, met) in [
+        ("", true),
+        ("expect: 100-continue", true),
+        ("expect: 100-Continue", true),
+        ("Expect: 100-CONTINUE", true),
+        // An expectation that is not this one makes no client wait.
+        ("expect: ", true),
+        ("expect: foo", true),
+        ("expect: 100-continu", true),
+        ("expect: 100, continue", true),
+        ("expect: foo\nexpect: bar", true),
+        // These name it, and hyper sends no 100.
+        ("expect: 100-continue, x", false),
+        ("expect: x, 100-continue", false),
+        ("expect: x,100-CONTINUE,y", false),
+        ("expect: 100-continue,", false),
+        ("expect:  100-continue", false),
+        ("expect: 100-continue;q=1", false),
+        ("expect: \"100-continue\"", false),
+        // Of several lines, hyper goes by the last one.
+        ("expect: 100-continue\nexpect: x", false),
+        ("expect: x\nexpect: 100-continue", false),
+        ("expect: 100-continue\nexpect: 100-continue", false),
+        ("expect: x\nexpect: y\nexpect: 100-Continue, z", false),
+    ] {
+        let head = head("connection: upgrade\nupgrade: foo\n".to_owned() + lines);
+        let question = Question { body_limit: 5, ..QUESTION };
+        assert_eq!(expectation_can_be_met(&head.headers), met, "{lines:?}");
+        for content in [1, 5] {
+            let (choice, asked) = Question { content: Some(content), ..question }.ask(&head);
+            assert_eq!(choice.is_some(), met, "{lines:?} with {content} octets");
+            assert_eq!(asked.len(), usize::from(met), "{lines:?} with {content} octets");
+        }
+        // R9110-10.1.1-02: where there is nothing to wait for, nobody waits.
+        assert!(question.answer(&head).is_some(), "{lines:?} without content");
+    }
+    let headers = headers(b"expect: \xff100-continue\xff");
+    assert!(!expectation_can_be_met(&headers));
+}
+
+#[test]
+fn a_connection_option_is_a_whole_member() {
+    for (lines, named) in [
+        ("", false),
+        ("connection: ", false),
+        ("connection: upgrade", true),
+        // P-05, P-19, P-20.
+        ("connection: ,,Upgrade,", true),
+        ("connection: \tUpgrade\t", true),
+        ("connection: UPGRADE", true),
+        // P-03, P-04.
+        ("connection: keep-alive, Upgrade", true),
+        ("connection: upgrade, keep-alive", true),
+        ("connection: keep-alive\nconnection: upgrade", true),
+        ("connection: upgrade\nconnection: keep-alive", true),
+        ("connection: upgrade\nconnection: ", true),
+        // P-18.
+        ("connection: \"Upgrade\"", false),
+        // P-23.
+        ("connection: not-upgrade", false),
+        ("connection: upgrades", false),
+        ("connection: x-upgrade", false),
+        ("connection: upgrade-insecure-requests", false),
+        ("connection: upgrad", false),
+        // P-24.
+        ("connection: upgrade/1", false),
+        ("connection: upgrade;x", false),
+        ("connection: up grade", false),
+        // P-25, on either side and on another line.
+        ("connection: foo bar, upgrade", false),
+        ("connection: upgrade, foo bar", false),
+        ("connection: upgrade, foo/1", false),
+        ("connection: upgrade\nconnection: foo bar", false),
+        // P-51.
+        ("proxy-connection: upgrade", false),
+        ("upgrade: upgrade", false),
+    ] {
+        let headers = headers(lines.as_bytes());
+        assert_eq!(names_connection_option(&headers, "upgrade"), named, "{lines:?}");
+        assert_eq!(names_connection_option(&headers, "UPGRADE"), named, "{lines:?}");
+    }
+    let headers = headers(b"connection: upgrade, \xff\nupgrade: foo");
+    assert!(!names_connection_option(&headers, "upgrade"));
+}
+
+#[test]
+fn a_connection_option_may_be_any_token() {
+    // P-48.
+    let headers = headers(b"connection: Upgrade, HTTP2-Settings");
+    for (option, named) in
+        [("http2-settings", true), ("upgrade", true), ("http2", false), ("", false)]
+    {
+        assert_eq!(names_connection_option(&headers, option), named, "{option:?}");
+    }
+}
+
+/// A row of `Upgrade` lines, the list of a 101, and whether that may be sent.
+type Stack<'a> = (&'a str, &'a [&'a str], bool);
+
+#[test]
+fn only_what_was_offered_may_be_switched_to() {
+    // R9110-7.8-08, R9110-7.8-07 and section 10.6.
+    let rows: [Stack<'_>; 23] = [
+        ("upgrade: foo", &["foo"], true),
+        ("upgrade: foo", &["FOO"], true),
+        ("upgrade: foo", &[], true),
+        ("upgrade: foo", &["bar"], false),
+        ("upgrade: foo", &["foo/1"], false),
+        ("upgrade: foo/1", &["foo"], false),
+        ("upgrade: foo/x1", &["foo/X1"], false),
+        ("upgrade: foo, bar/2", &["bar/2", "foo"], true),
+        ("upgrade: foo\nupgrade: bar/2", &["foo", "bar/2"], true),
+        ("upgrade: foo", &["foo", "bar"], false),
+        ("upgrade: foo", &["bar", "foo"], false),
+        // The HTTP/1.1 above TLS need not be offered, and nothing else is spared.
+        ("upgrade: TLS/1.2", &["TLS/1.2", "HTTP/1.1"], true),
+        ("upgrade: tls/1.2", &["TLS/1.2", "http/1.1"], true),
+        ("upgrade: TLS", &["TLS", "HTTP/1.1"], true),
+        ("upgrade: TLS/1.2", &["HTTP/1.1", "TLS/1.2"], false),
+        ("upgrade: TLS/1.2", &["HTTP/1.1"], false),
+        ("upgrade: TLS/1.2", &["TLS/1.2", "HTTP/2.0"], false),
+        ("upgrade: TLS/1.2", &["TLS/1.2", "HTTP"], false),
+        ("upgrade: TLS/1.2", &["TLS/1.2", "HTTP/1.1", "HTTP/1.1"], false),
+        ("upgrade: foo", &["foo", "HTTP/1.1"], false),
+        ("upgrade: foo, HTTP/1.1", &["foo", "HTTP/1.1"], true),
+        // A field that cannot be read offers nothing.
+        ("upgrade: foo, foo/", &["foo"], false),
+        ("connection: upgrade", &["foo"], false),
+    ];
+    for (lines, stack, allowed) in rows {
+        let protocols: Vec<Protocol<'_>> =
+            stack.iter().map(|protocol| protocol.parse().unwrap()).collect();
+        let headers = headers(lines.as_bytes());
+        assert_eq!(all_offered(&headers, &protocols), allowed, "{lines:?} {stack:?}");
+    }
+}
+
+/// Lines that name `foo`, and whether the field still counts, as `Upgrade` and as `Connection`.
+#[track_caller]
+fn check_limit(lines: &[String], within: bool) {
+    let octets: usize = lines.iter().map(String::len).sum();
+    let note = format!("{} lines, {octets} octets, {:.40?}", lines.len(), lines[0]);
+    let field = |name| lines.iter().flat_map(|line| [name, ": ", line, "\n"]).collect::<String>();
+
+    let offer = head("connection: upgrade\n".to_owned() + &field("upgrade"));
+    assert_eq!(QUESTION.answer(&offer).is_some(), within, "upgrade: {note}");
+    let foo = "foo".parse().unwrap();
+    assert_eq!(all_offered(&offer.headers, &[foo]), within, "upgrade: {note}");
+
+    let options = headers(field("connection").as_bytes());
+    assert_eq!(names_connection_option(&options, "foo"), within, "connection: {note}");
+}
+
+#[test]
+fn a_field_has_at_most_64_members() {
+    // P-33, P-34, P-35, R9110-5.6.1.2-01.
+    let others = |members: usize| iter::repeat_n("x", members).collect::<Vec<_>>();
+    for (members, within) in [(1, true), (63, true), (64, true), (65, false), (200, false)] {
+        let others = others(members - 1);
+        check_limit(&[[&others[..], &["foo"]].concat().join(", ")], within);
+        check_limit(&[[&["foo"], &others[..]].concat().join(",")], within);
+        // Empty members are not counted.
+        check_limit(&[[&others[..], &["foo"]].concat().join(" ,, ,\t,")], within);
+        // One member a line.
+        let lines = [&others[..], &["foo"]].concat();
+        check_limit(&lines.into_iter().map(str::to_owned).collect::<Vec<_>>(), within);
+        // Two lines, of which neither is over the limit alone.
+        let (left, right) = others.split_at(others.len() / 2);
+        let lines = [[left, &["foo"]].concat().join(","), right.join(",")];
+        check_limit(&lines, within);
+    }
+}
+
+#[test]
+fn a_field_has_at_most_8_kib_over_all_its_lines() {
+    // P-33, P-34, P-37, P-38, R9110-5.4-01.
+    for (octets, within) in
+        [(3, true), (8191, true), (8192, true), (8193, false), (60_000, false), (300_000, false)]
+    {
+        let rest = octets - 3;
+        for filler in [",", " ", "\t"] {
+            check_limit(&[filler.repeat(rest) + "foo"], within);
+            check_limit(&["foo".to_owned() + &filler.repeat(rest)], within);
+            // The sum counts, and what would join the lines does not.
+            check_limit(&[filler.repeat(rest), "foo".to_owned()], within);
+            check_limit(&["foo".to_owned(), filler.repeat(rest)], within);
+            let (left, right) = (filler.repeat(rest / 2), filler.repeat(rest - rest / 2));
+            check_limit(&[left, "foo".to_owned(), right, String::new()], within);
+        }
+        if let Some(rest) = rest.checked_sub(2) {
+            // One long token.
+            check_limit(&["x".repeat(rest) + ", foo"], within);
+        }
+    }
+}

@@ -1,0 +1,220 @@
+//! What the properties are tried on: lists that are well-formed or not quite, and whole heads.
+
+use std::fmt::Debug;
+
+use proptest::{
+    collection::vec,
+    option,
+    prelude::{Just, Strategy, any, prop_oneof},
+    sample::{Index, select},
+    strategy::ValueTree,
+    test_runner::TestRunner,
+};
+
+use super::{
+    oracle::{Lines, append, naive_answer, naive_offers, naively_names_option},
+    *,
+};
+
+/// An octet that a field value can hold.
+pub(super) fn octet() -> impl Strategy<Value = u8> {
+    prop_oneof![0x20..=0x7e_u8, 0x80..=0xff_u8, Just(b'\t')]
+}
+
+pub(super) fn arbitrary_lines() -> impl Strategy<Value = Lines> {
+    vec(vec(octet(), 0..24), 1..=4)
+}
+
+/// Lists made of what lists are made of, in any order.
+pub(super) fn jumbled_lines() -> impl Strategy<Value = Lines> {
+    let piece = prop_oneof![
+        8 => Just(","),
+        6 => select(&["f", "o", "foo", "1", "upgrade", "UpGrade", "websocket", "*"][..]),
+        3 => select(&[" ", "\t", ", ", ",\t"][..]),
+        1 => select(&["/", "\"", ";", "\u{ff}"][..]),
+    ];
+    let line = vec(piece, 0..8).prop_map(|pieces| {
+        // The characters here are all below 256, and each becomes the octet with its number.
+        pieces.concat().chars().map(|character| u8::try_from(character).unwrap()).collect()
+    });
+    vec(line, 1..=4)
+}
+
+/// A well-formed member: a token, perhaps with a version.
+fn member() -> impl Strategy<Value = String> {
+    prop_oneof![
+        2 => "[fo]{1,3}(/[12])?",
+        2 => select(&["foo", "FOO/1", "bar/2", "websocket", "TLS/1.2", "upgrade", "Upgrade"][..])
+            .prop_map(str::to_owned),
+        1 => "[!#$%&'*+.^_`|~0-9A-Za-z-]{1,9}(/[!#$%&'*+.^_`|~0-9A-Za-z-]{1,9})?",
+    ]
+}
+
+/// Well-formed lists of up to `members` members over several lines, half of them of tokens alone.
+fn listed_lines(members: usize) -> impl Strategy<Value = Lines> {
+    let member = ("[ \t]{0,2}", member(), "[ \t]{0,2}(,[ \t]?){0,2}", 0..4_usize);
+    (vec(member, 0..members), 1..=4_usize, any::<bool>()).prop_map(|(members, count, versions)| {
+        let mut lines = vec![Vec::new(); count];
+        for (before, member, after, line) in members {
+            let name = member.split('/').next().unwrap();
+            let member = if versions { &member } else { name };
+            let line = &mut lines[line % count];
+            if !line.is_empty() {
+                line.push(b',');
+            }
+            line.extend_from_slice((before + member + &after).as_bytes());
+        }
+        lines
+    })
+}
+
+/// Well-formed lists, half of them with one octet put in or replaced.
+pub(super) fn flawed_lines() -> impl Strategy<Value = Lines> {
+    let flaw = prop_oneof![octet(), select(&b"/ ,\t*\";\xff"[..])];
+    let flaw = option::of((flaw, any::<Index>(), any::<Index>(), any::<bool>()));
+    (listed_lines(10), flaw).prop_map(|(mut lines, flaw)| {
+        if let Some((octet, line, at, replace)) = flaw {
+            let line = line.get_mut(&mut lines[..]);
+            let at = at.index(line.len() + 1);
+            line.splice(at..line.len().min(at + usize::from(replace)), [octet]);
+        }
+        lines
+    })
+}
+
+/// Lists about as long as they may be, in members or in octets.
+pub(super) fn long_lines() -> impl Strategy<Value = Lines> {
+    let many = listed_lines(100).boxed();
+    let wide = (listed_lines(20), any::<Index>(), 8184..8200_usize, select(&b" ,\tx"[..]));
+    let wide = wide.prop_map(|(mut lines, line, octets, filler)| {
+        let padding = octets.saturating_sub(lines.iter().map(Vec::len).sum());
+        line.get_mut(&mut lines[..]).extend(iter::repeat_n(filler, padding));
+        lines
+    });
+    prop_oneof![many, wide]
+}
+
+fn lines() -> impl Strategy<Value = Lines> {
+    prop_oneof![arbitrary_lines(), jumbled_lines(), flawed_lines(), long_lines()]
+}
+
+fn expectations() -> impl Strategy<Value = Lines> {
+    let line = select(&["100-continue", "100-Continue", "100-continue, x", "x", "", "\t"][..]);
+    vec(line.prop_map(|line| line.as_bytes().to_vec()), 0..=2)
+}
+
+/// Patterns of which several match many of the offers.
+const REGISTERED: [&str; 7] = ["bar/2", "f", "Foo/1", "fo/*", "foo/*", "foo", "websocket"];
+
+/// A head that may be anything, and mostly could be taken.
+pub(super) fn head_and_question() -> impl Strategy<Value = (request::Parts, Question<'static>)> {
+    let version = prop_oneof![
+        15 => Just(Version::HTTP_11),
+        1 => select(&[Version::HTTP_09, Version::HTTP_10, Version::HTTP_2, Version::HTTP_3][..]),
+    ];
+    let method = prop_oneof![
+        15 => select(&["GET", "POST", "HEAD", "OPTIONS", "BREW"][..]),
+        1 => select(&["CONNECT", "TRACE"][..]),
+    ];
+    let connection = prop_oneof![
+        4 => Just(vec![b"keep-alive".to_vec(), b"Upgrade".to_vec()]),
+        1 => lines(),
+    ];
+    let offered = select(&["foo/1", "bar/2", "FO"][..]);
+    let taken = (listed_lines(10), offered)
+        .prop_map(|(lines, offered)| [lines, vec![offered.as_bytes().to_vec()]].concat());
+    let upgrade = prop_oneof![4 => taken, 2 => flawed_lines(), 1 => lines()];
+    let fields = (connection, upgrade, expectations());
+    let content = prop_oneof![
+        4 => Just(Some(0)),
+        4 => (0..8_u64).prop_map(Some),
+        1 => any::<Option<u64>>(),
+    ];
+    let preference = select(&[Preference::Client, Preference::Server][..]);
+    (version, method, fields, content, 0..7_usize, preference).prop_map(
+        |(version, method, (connection, upgrade, expect), content, body_limit, preference)| {
+            let mut head = head("");
+            head.version = version;
+            head.method = method.parse().unwrap();
+            append(&mut head.headers, &CONNECTION, &connection);
+            append(&mut head.headers, &UPGRADE, &upgrade);
+            append(&mut head.headers, &EXPECT, &expect);
+            (
+                head,
+                Question { registered: &REGISTERED, content, body_limit, preference, ..QUESTION },
+            )
+        },
+    )
+}
+
+/// Some generated values, the same ones each time.
+fn samples<T>(strategy: &impl Strategy<Value = T>) -> impl Iterator<Item = T>
+where
+    T: Debug,
+{
+    let mut runner = TestRunner::deterministic();
+    (0..200).map(move |_| strategy.new_tree(&mut runner).unwrap().current())
+}
+
+/// Fails unless at least so many of the 200 are so.
+#[track_caller]
+fn check_share<T>(samples: &[T], at_least: usize, is: impl Fn(&T) -> bool) {
+    let count = samples.iter().filter(|sample| is(sample)).count();
+    assert!(count >= at_least, "{count} of {}", samples.len());
+}
+
+#[test]
+fn the_generated_fields_are_of_every_kind() {
+    for fields in [
+        samples(&jumbled_lines()).collect::<Vec<_>>(),
+        samples(&flawed_lines()).collect(),
+        samples(&long_lines()).collect(),
+    ] {
+        check_share(&fields, 60, |lines| naive_offers(lines).is_some_and(|all| !all.is_empty()));
+        check_share(&fields, 40, |lines| naive_offers(lines).is_none());
+        check_share(&fields, 20, |lines| naively_names_option(lines, "upgrade"));
+        check_share(&fields, 100, |lines| lines.len() > 1);
+    }
+    // Around the limits, well-formed lists stand on both sides.
+    let fields: Vec<_> = samples(&long_lines()).collect();
+    let octets = |lines: &Lines| lines.iter().map(Vec::len).sum::<usize>();
+    check_share(&fields, 20, |lines| octets(lines) > 8192);
+    check_share(&fields, 15, |lines| octets(lines) > 8100 && naive_offers(lines).is_some());
+    let members = |lines: &Lines| {
+        lines
+            .join(&b',')
+            .split(|octet| *octet == b',')
+            .filter(|it| !it.trim_ascii().is_empty())
+            .count()
+    };
+    check_share(&fields, 20, |lines| members(lines) > 64);
+    check_share(&fields, 10, |lines| (48..=64).contains(&members(lines)));
+    // Arbitrary octets make hardly ever a list. They have to be refused, and that without a panic.
+    check_share(&samples(&arbitrary_lines()).collect::<Vec<_>>(), 100, |lines| {
+        naive_offers(lines).is_none()
+    });
+}
+
+#[test]
+fn the_generated_heads_come_to_every_decision() {
+    let heads: Vec<_> = samples(&head_and_question()).collect();
+    check_share(&heads, 40, |(head, question)| naive_answer(head, question).is_some());
+    check_share(&heads, 40, |(head, question)| naive_answer(head, question).is_none());
+    check_share(&heads, 5, |(head, question)| {
+        let client = Question { preference: Preference::Client, ..*question };
+        let server = Question { preference: Preference::Server, ..*question };
+        naive_answer(head, &client) != naive_answer(head, &server)
+    });
+    // Without its expectation, or with another limit, the request would be taken.
+    check_share(&heads, 5, |(head, question)| {
+        let mut head = head.clone();
+        let with = naive_answer(&head, question);
+        head.headers.remove(EXPECT);
+        with.is_none() && naive_answer(&head, question).is_some()
+    });
+    check_share(&heads, 5, |(head, question)| {
+        let with = naive_answer(head, question);
+        let question = Question { body_limit: usize::MAX, ..*question };
+        with.is_none() && naive_answer(head, &question).is_some()
+    });
+}

@@ -1,0 +1,307 @@
+//! What a caller of the API sees: auto traits, `Debug`, the texts of errors, and one panic.
+
+use std::{
+    error::Error,
+    future, io,
+    marker::{PhantomData, PhantomPinned},
+    panic,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, request};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::io::{AsyncWriteExt, DuplexStream};
+use tower::{Layer, Service, ServiceExt, util::MapResponse};
+use tower_upgrade::{
+    BoxError, Downcast, InvalidProtocol, Preference, Protocol, Rejection, Switch, Upgrade,
+    UpgradeBody, UpgradeError, UpgradeErrorKind, UpgradeFuture, UpgradeHandler, UpgradeLayer,
+    Upgraded, When, WithBodyLimit,
+};
+
+use crate::support::*;
+
+/// Where a type has a trait, its inherent constant hides the one of `Lacks`.
+struct Of<T: ?Sized>(PhantomData<T>);
+
+trait Lacks {
+    const SEND: &str = "";
+    const SYNC: &str = "";
+    const UNPIN: &str = "";
+}
+
+impl<T: ?Sized> Lacks for Of<T> {}
+
+impl<T: Send + ?Sized> Of<T> {
+    const SEND: &str = "Send ";
+}
+
+impl<T: Sync + ?Sized> Of<T> {
+    const SYNC: &str = "Sync ";
+}
+
+impl<T: Unpin + ?Sized> Of<T> {
+    const UNPIN: &str = "Unpin ";
+}
+
+/// The auto traits of a type. Not a function, since there `T` would have none of them.
+macro_rules! auto_traits {
+    ($type:ty) => {
+        [Of::<$type>::SEND, Of::<$type>::SYNC, Of::<$type>::UNPIN].concat().trim_end()
+    };
+}
+
+/// Has no auto trait that is asked about.
+type Bare = (*const (), PhantomPinned);
+
+type Handler = fn(Request<Bytes>) -> future::Ready<Switch>;
+type Predicate = fn(&request::Parts) -> bool;
+
+#[test]
+fn the_auto_traits_of_types_without_parameters() {
+    assert_eq!(auto_traits!(Bare), "");
+    assert_eq!(auto_traits!(BoxError), "Send Sync Unpin");
+    assert_eq!(auto_traits!(InvalidProtocol), "Send Sync Unpin");
+    assert_eq!(auto_traits!(Preference), "Send Sync Unpin");
+    assert_eq!(auto_traits!(Protocol<'_>), "Send Sync Unpin");
+    assert_eq!(auto_traits!(UpgradeError), "Send Sync Unpin");
+    assert_eq!(auto_traits!(UpgradeErrorKind), "Send Sync Unpin");
+    assert_eq!(auto_traits!(UpgradeLayer), "Send Sync Unpin");
+    // These hold functions, futures, bodies and IO of others, of which only `Send` is asked.
+    assert_eq!(auto_traits!(Rejection), "Send Unpin");
+    assert_eq!(auto_traits!(Switch), "Send Unpin");
+    assert_eq!(auto_traits!(Upgraded), "Send Unpin");
+}
+
+#[test]
+fn the_auto_traits_of_types_with_parameters() {
+    assert_eq!(auto_traits!(Upgrade<()>), "Send Sync Unpin");
+    assert_eq!(auto_traits!(Upgrade<Bare>), "");
+    assert_eq!(auto_traits!(When<Handler, Predicate>), "Send Sync Unpin");
+    assert_eq!(auto_traits!(When<Bare, Predicate>), "");
+    assert_eq!(auto_traits!(When<Handler, Bare>), "");
+    assert_eq!(auto_traits!(WithBodyLimit<Handler>), "Send Sync Unpin");
+    assert_eq!(auto_traits!(WithBodyLimit<Bare>), "");
+    assert_eq!(auto_traits!(Downcast<DuplexStream>), "Send Sync Unpin");
+    assert_eq!(auto_traits!(Downcast<Bare>), "");
+    // A body and a future are polled by one task at a time.
+    assert_eq!(auto_traits!(UpgradeBody<Full<Bytes>>), "Send Unpin");
+    assert_eq!(auto_traits!(UpgradeBody<Bare>), "");
+    assert_eq!(auto_traits!(UpgradeFuture<future::Ready<()>>), "Send Unpin");
+    assert_eq!(auto_traits!(UpgradeFuture<Bare>), "");
+}
+
+#[test]
+fn layer_and_service_can_be_cloned_and_so_can_small_values() {
+    fn is<T: Clone>() {}
+    fn is_copy<T: Copy>() {}
+    is::<UpgradeLayer>();
+    is::<Upgrade<()>>();
+    is::<Protocol<'_>>();
+    is::<InvalidProtocol>();
+    is_copy::<Preference>();
+    is_copy::<UpgradeErrorKind>();
+    is_copy::<When<Handler, Predicate>>();
+    is_copy::<WithBodyLimit<Handler>>();
+}
+
+#[test]
+fn errors_are_errors_of_their_own() {
+    fn is<T: Error + Send + Sync + 'static>() {}
+    is::<InvalidProtocol>();
+    is::<UpgradeError>();
+}
+
+fn switch(_request: Request<Bytes>) -> future::Ready<Switch> {
+    future::ready(Switch::to(|_io: Upgraded| async {}))
+}
+
+#[tokio::test]
+async fn debug_names_the_type() {
+    let layer = UpgradeLayer::new().on("foo/*", switch);
+    assert_debug_starts(&layer, "UpgradeLayer {");
+    assert!(format!("{layer:?}").contains("\"foo/*\""), "{layer:?}");
+    let inner = |_request: Request<Full<Bytes>>| {
+        future::ready(Ok::<_, BoxError>(Response::new(Full::<Bytes>::from("ok"))))
+    };
+    let mut service = layer.layer(tower::service_fn(inner));
+    let answer = service.ready().await.unwrap().call(Request::default());
+    assert_debug_starts(&layer.layer("inner"), "Upgrade { inner: \"inner\",");
+    assert_debug_starts(&answer, "UpgradeFuture {");
+    assert_debug_starts(&answer.await.unwrap().into_body(), "UpgradeBody(Full {");
+
+    assert_debug_starts(&Rejection::from(StatusCode::FORBIDDEN), "Rejection { status: 403,");
+    assert_debug_starts(&Switch::to(|_io: Upgraded| async {}), "Switch {");
+    assert_debug_starts(&(switch as Handler).when(|_head| true), "When {");
+    assert_debug_starts(&(switch as Handler).with_body_limit(5), "WithBodyLimit {");
+    assert_debug_starts(&"foo/1".parse::<Protocol<'_>>().unwrap(), "Protocol {");
+    assert_debug_starts(&"f oo".parse::<Protocol<'_>>().unwrap_err(), "InvalidProtocol {");
+    assert_debug_starts(&Preference::Server, "Server");
+    assert_debug_starts(&UpgradeErrorKind::Handler, "Handler");
+}
+
+#[tokio::test(start_paused = true)]
+async fn debug_names_the_type_of_a_connection_and_its_parts() {
+    let log = Log::default();
+    let seen = log.clone();
+    let layer = UpgradeLayer::new().on("foo", move |_request: Request<Bytes>| {
+        let seen = seen.clone();
+        future::ready(Switch::to(move |io: Upgraded| async move {
+            seen.push(format!("{io:?}"));
+            seen.push(format!("{:?}", io.downcast::<DuplexStream>().unwrap()));
+        }))
+    });
+    let offer = get(&format!("{CU}Upgrade: foo\r\n"));
+    Wire::serve(layer.layer(inner(&log))).exchange(offer).await.is(&switching("foo"));
+    let events = log.take();
+    assert!(events[0].starts_with("Upgraded {"), "{events:?}");
+    assert!(events[1].starts_with("Downcast { io: DuplexStream"), "{events:?}");
+}
+
+#[test]
+fn an_invalid_protocol_says_what_is_wrong_with_it() {
+    let error = "foo bar".parse::<Protocol<'_>>().unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "`foo bar` is not a protocol: a name and perhaps a slash and a version, \
+         each a token (RFC 9110 sections 5.6.2 and 7.8)",
+    );
+    assert!(error.source().is_none());
+}
+
+#[test]
+fn registering_an_invalid_protocol_panics_with_the_token_and_the_rule() {
+    // R9110-2.2-01.
+    for (token, shown) in [
+        ("foo bar", "foo bar"),
+        ("foo/1/2", "foo/1/2"),
+        ("", ""),
+        ("f,oo", "f,oo"),
+        ("\"foo\"", "\\\"foo\\\""),
+        ("foo/", "foo/"),
+        ("/*", "/*"),
+        ("foo\r\nx: y", "foo\\r\\nx: y"),
+    ] {
+        let panic = panic::catch_unwind(|| UpgradeLayer::new().on(token, switch)).unwrap_err();
+        assert_eq!(
+            *panic.downcast::<String>().unwrap(),
+            format!(
+                "cannot register a handler: `{shown}` is not a protocol: a name and perhaps a \
+                 slash and a version, each a token (RFC 9110 sections 5.6.2 and 7.8)"
+            ),
+        );
+    }
+}
+
+/// The layer with a handler whose failures go to the log, as `Kind protocol: text`.
+fn failing<H>(log: &Log, handler: H) -> UpgradeLayer
+where
+    H: UpgradeHandler,
+{
+    let log = log.clone();
+    UpgradeLayer::new().on("foo/*", handler).on_failure(move |error| {
+        assert_debug_starts(&error, "UpgradeError {");
+        assert!(error.source().is_none_or(|source| source.to_string() != error.to_string()));
+        let (kind, protocol) = (error.kind(), error.protocol());
+        log.push(format!("{kind:?} {protocol}: {error}"));
+    })
+}
+
+fn offer() -> String {
+    get(&format!("{CU}Upgrade: foo/1\r\n"))
+}
+
+#[track_caller]
+fn check_failure(log: &Log, text: &str) {
+    let events = log.take();
+    assert_eq!(events, [text]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_content_that_breaks_off() {
+    let log = Log::default();
+    let layer = failing(&log, (switch as Handler).with_body_limit(5));
+    let mut wire = Wire::serve(layer.layer(inner(&log)));
+    wire.send(get(&format!("{CU}Upgrade: foo/1\r\nContent-Length: 5\r\n")) + "he").await;
+    wire.io.shutdown().await.unwrap();
+    wire.receive().await;
+    check_failure(&log, "Body foo/1: the request's content could not be read to its end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_switch_to_what_was_not_offered() {
+    let log = Log::default();
+    let layer = failing(&log, |_request: Request<Bytes>| async {
+        Switch::to(|_io: Upgraded| async {}).protocols("bar")
+    });
+    Wire::serve(layer.layer(inner(&log))).exchange(offer()).await.starts_with("HTTP/1.1 500");
+    check_failure(&log, "Switch foo/1: the switch names protocols that it may not switch to");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_101_that_a_layer_outside_replaced() {
+    let log = Log::default();
+    let service = failing(&log, switch).layer(inner(&log));
+    let service = MapResponse::new(service, |_response| Response::new(Full::<Bytes>::from("no")));
+    Wire::serve(service).exchange(offer()).await.starts_with("HTTP/1.1 200");
+    check_failure(
+        &log,
+        "Replaced foo/1: the 101 did not reach the HTTP server: a layer outside replaced it, \
+         hid its body or gave up",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_server_without_upgrades() {
+    let log = Log::default();
+    let service = TowerToHyperService::new(failing(&log, switch).layer(inner(&log)));
+    let (mut client, server) = tokio::io::duplex(1024);
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
+    client.write_all(offer().as_bytes()).await.unwrap();
+    connection.await.unwrap();
+    settle().await;
+    check_failure(
+        &log,
+        "NotEnabled foo/1: the connection is served without upgrades: call `.with_upgrades()` on \
+         hyper's connection, or `serve_connection_with_upgrades` on hyper-util's builder",
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_connection_that_ends_under_the_101() {
+    let log = Log::default();
+    // The 101 does not fit into the pipe, and nobody reads it.
+    let mut wire = Wire::serve_with_buffer(failing(&log, switch).layer(inner(&log)), 8);
+    wire.send(offer()).await;
+    settle().await;
+    drop(wire.io);
+    settle().await;
+    check_failure(&log, "Disconnected foo/1: the connection ended before it was switched");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_handler_that_fails() {
+    let log = Log::default();
+    let layer = failing(&log, |_request: Request<Bytes>| async {
+        Switch::to(|_io: Upgraded| async { Err(io::Error::other("out of tea")) })
+    });
+    Wire::serve(layer.layer(inner(&log))).exchange(offer()).await.is(&switching("foo/1"));
+    check_failure(&log, "Handler foo/1: the handler failed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_a_handler_that_panics() {
+    let log = Log::default();
+    let layer = failing(&log, |_request: Request<Bytes>| async {
+        Switch::to(|io: Upgraded| async move { assert_eq!(io.protocol().name(), "tea") })
+    });
+    Wire::serve(layer.layer(inner(&log))).exchange(offer()).await.is(&switching("foo/1"));
+    check_failure(&log, "Panicked foo/1: the handler panicked");
+}
+
+#[track_caller]
+fn assert_debug_starts(value: &impl std::fmt::Debug, start: &str) {
+    let text = format!("{value:?}");
+    assert!(text.starts_with(start), "{text} does not start with {start}");
+}

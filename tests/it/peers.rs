@@ -1,0 +1,310 @@
+//! The generic cases that other servers test, and those that none of them does. What is said in
+//! WebSocket or HTTP/2 frames is not generic.
+//!
+//! `offers.rs` has these already: NET-03 as P-21, TOM-07, TOM-08, TOM-09 as P-06, TOM-10 as P-15,
+//! TOM-12 as P-47, VTX-16 as P-03, VTX-24, and of the cases that no peer tests 1 as P-45, 2 as
+//! P-20, P-46 and P-13, 3 as P-05, 4 in `candidates_are_asked_until_one_accepts`, 8 as P-26.
+//! `security.rs` has the cases 7 as S-11, 9 as S-14, 10 as S-6 and 15 as S-19.
+//!
+//! KES-01, KES-03 and KES-07 call what this crate does not have: a handler is given neither the
+//! response nor a way to ask for the connection. KES-08, KES-10 and case 14 are about a limit and
+//! a shutdown that this crate does not have yet.
+
+use std::convert::Infallible;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tokio::io::AsyncWriteExt;
+use tower::{Layer, service_fn};
+use tower_upgrade::{UpgradeHandler, UpgradeLayer};
+
+use crate::support::*;
+
+/// The fixture with an inner service that logs what it was asked before it reads the content.
+fn connect_to_streaming(log: &Log) -> Wire {
+    let seen = log.clone();
+    let layer = UpgradeLayer::new().on("foo", echo(log, "foo").when(|_| false));
+    Wire::serve(layer.layer(service_fn(move |request: Request<Incoming>| {
+        let seen = seen.clone();
+        async move {
+            let [connection, upgrade] =
+                ["connection", "upgrade"].map(|name| request.headers()[name].clone());
+            seen.push(format!("asked with {connection:?} and {upgrade:?}"));
+            let content = request.into_body().collect().await.unwrap().to_bytes();
+            seen.push(format!("read {content:?}"));
+            Ok::<_, Infallible>(Response::new(Full::from(content)))
+        }
+    })))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_101_has_the_two_fields_of_the_switch_and_no_length() {
+    // NET-01
+    let log = Log::default();
+    let layer = UpgradeLayer::new().on("nextprotocol", echo(&log, "next"));
+    let lines = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: nextprotocol\r\n\
+                 HTTP2-Settings: AAMAAABkAAQAAP__\r\n";
+    let mut wire = Wire::serve(layer.layer(inner(&log)));
+    wire.exchange(request("GET / HTTP/1.1", lines)).await.is(&switching("nextprotocol"));
+    // The first octets of the new protocol are not read as HTTP, however late they come.
+    wire.exchange("GET / HTTP/1.1\r\n\r\n").await.is("[GET / HTTP/1.1\r\n\r\n]").and_is_open();
+    assert_eq!(log.count("inner"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_a_handler_skips_is_forwarded_before_its_content_is_there() {
+    // NET-02
+    let log = Log::default();
+    let mut wire = connect_to_streaming(&log);
+    wire.exchange(post(&format!("{FOO}Content-Length: 10\r\n"), "hello")).await.is("");
+    assert_eq!(log.take(), ["asked with \"upgrade\" and \"foo\""]);
+    wire.exchange("world").await.ends_with("\r\n\r\nhelloworld").and_is_open();
+    assert_eq!(log.take(), ["read b\"helloworld\""]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_is_still_possible_after_half_an_offer_and_after_a_plain_request() {
+    // NET-04 and NET-12. Netty has an option to stop looking after the first request of a
+    // connection; an offer may stand on any request (RFC 9110 §7.8), so this crate always looks.
+    let log = Log::default();
+    let mut wire = connect(&log);
+    wire.exchange(get("Upgrade: h2c\r\n")).await.is(OK).and_is_open();
+    wire.exchange(get("")).await.is(OK).and_is_open();
+    wire.exchange(get(&format!("{CU}Upgrade: h2c\r\n")) + "NP")
+        .await
+        .is(&(switching("h2c") + "[NP]"));
+    let inner = ["inner GET /x \"\" upgradable", "inner GET /x \"\""];
+    assert_eq!(log.take()[..2], inner);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_expectation_is_not_the_layers_affair() {
+    // NET-05, R9110-10.1.1-06
+    let next = request("GET /2 HTTP/1.1", "Content-Length: 0\r\n");
+    let (received, log) = exchange(get("Expect: foo\r\nUpgrade: h2c\r\n") + &next).await;
+    received.is(&OK.repeat(2)).and_is_open();
+    assert_eq!(log.take(), ["inner GET /x \"\" upgradable", "inner GET /2 \"\""]);
+
+    let (received, log) = exchange(get(&format!("Expect: foo\r\n{FOO}")) + &next).await;
+    received.is(&format!("{}[{next}]", switching("foo"))).and_is_open();
+    assert_eq!(log.count("inner"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_leaves_in_the_middle_of_its_content_is_the_inner_services_affair() {
+    // NET-06
+    let octets = "POST / HTTP/1.1\nHost: a\nUpgrade:\nConnection: upgrade\nExpect:\n\
+                  Content-Length: 8\n\nhello";
+    let log = Log::default();
+    let mut wire = connect(&log);
+    wire.send(octets).await;
+    wire.io.shutdown().await.unwrap();
+    wire.receive().await.and_ends();
+    let events = log.take();
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert!(events[0].starts_with("inner broke"), "{events:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_goes_to_the_handler_and_never_to_the_protocol() {
+    // VTX-13 and VTX-14, KES-02, P-52, P-58, R9110-7.8-16: with content and without, in one piece
+    // and in two, wherever they part.
+    for (content, asked) in [("", "foo asked \"\""), ("the-payload", "foo asked \"the-payload\"")] {
+        let lines = format!("{FOO}Content-Length: {}\r\n", content.len());
+        let octets = post(&lines, content) + "ping";
+        for at in 0..octets.len() - 4 {
+            let log = Log::default();
+            let mut wire = connect_with_limit(&log, 11);
+            let received = wire.exchange_split(octets.as_bytes(), at).await;
+            received.is(&(switching("foo") + "[ping]")).and_is_open();
+            wire.exchange("pong").await.is("[pong]").and_is_open();
+            assert_eq!(
+                log.take(),
+                [asked, "foo runs foo", "foo reads \"ping\"", "foo reads \"pong\""],
+                "split at {at}",
+            );
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_that_comes_late_is_waited_for() {
+    // VTX-11
+    let log = Log::default();
+    let mut wire = connect_with_limit(&log, 10);
+    wire.exchange(post(&format!("{FOO}Content-Length: 10\r\n"), "")).await.is("");
+    for octet in ["h", "e", "l", "l", "o", "w", "o", "r", "l"] {
+        wire.exchange(octet).await.is("").and_is_open();
+    }
+    assert_eq!(log.take(), [""; 0]);
+    wire.exchange("d").await.is(&switching("foo"));
+    assert_eq!(log.take(), ["foo asked \"helloworld\"", "foo runs foo"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_makes_an_offer_is_both_fields_and_a_known_protocol() {
+    // VTX-15 to VTX-19. Vert.x takes no POST; here the method is the handler's affair, since
+    // RFC 9110 §7.8 leaves it to the protocol.
+    for (request_line, lines, status) in [
+        ("GET /x HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "101"),
+        ("GET /x HTTP/1.1", "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n", "101"),
+        ("POST /x HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "101"),
+        ("GET /x HTTP/1.1", "Upgrade: websocket\r\n", "200"),
+        ("GET /x HTTP/1.1", "Connection: Upgrade\r\nUpgrade: fooo\r\n", "200"),
+    ] {
+        let (received, _) = exchange(request(request_line, lines)).await;
+        received.starts_with(&format!("HTTP/1.1 {status} ")).and_is_open();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upgrade_request_on_an_upgraded_connection_is_the_protocols_octets() {
+    // KES-03, as far as the wire shows it.
+    let again = get(FOO);
+    let (received, log) = exchange(get(FOO) + &again).await;
+    // The handler echoes in several pieces.
+    let text = received.and_is_open().text.replace("][", "");
+    assert_eq!(text, format!("{}[{again}]", switching("foo")));
+    assert_eq!(log.count("foo asked"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_that_no_handler_takes_is_forwarded_with_the_request() {
+    // KES-04 and KES-06
+    let chunked = "Connection: Upgrade\r\nUpgrade: foo\r\nTransfer-Encoding: chunked\r\n";
+    for (octets, content) in [
+        (post(&format!("{FOO}Content-Length: 1\r\n"), "A"), "A"),
+        (post(chunked, "b\r\nHello World\r\n0\r\n\r\n"), "Hello World"),
+    ] {
+        let (received, log) = exchange(octets).await;
+        received.is(OK).and_is_open();
+        assert_eq!(log.take(), [format!("inner POST /x {content:?} upgradable")]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_content_length_of_zero_is_no_content() {
+    // KES-05, P-54
+    let lines = "Connection: Upgrade, keep-alive\r\nUpgrade: foo\r\nContent-Length: 0\r\n";
+    let (received, _) = exchange(post(lines, "NP")).await;
+    received.is(&(switching("foo") + "[NP]")).and_is_open();
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_clients_end_is_a_clean_end() {
+    // KES-09
+    let log = Log::default();
+    let mut wire = connect(&log);
+    wire.exchange(get(FOO) + "NP").await.is(&(switching("foo") + "[NP]"));
+    wire.io.shutdown().await.unwrap();
+    wire.receive().await.is("").and_ends();
+    assert_eq!(log.take(), ["foo asked \"\"", "foo runs foo", "foo reads \"NP\"", "foo ends"],);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_whose_upgrade_is_answered_otherwise_is_open_for_the_next_request() {
+    // KES-11
+    let log = Log::default();
+    let layer = UpgradeLayer::new()
+        .on("foo", async |_: Request<Bytes>| Err::<tower_upgrade::Switch, _>(StatusCode::OK))
+        .on("bar", echo(&log, "bar").when(|_| false));
+    let mut wire = Wire::serve(layer.layer(inner(&log)));
+    wire.exchange(get(FOO)).await.is("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").and_is_open();
+    wire.exchange(get(&format!("{CU}Upgrade: bar\r\n"))).await.is(OK).and_is_open();
+    wire.exchange(get("")).await.is(OK).and_is_open();
+    assert_eq!(log.take(), ["inner GET /x \"\" upgradable", "inner GET /x \"\""]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_protocol_is_found_wherever_it_stands_in_the_list() {
+    // TOM-01 to TOM-06
+    let with_versions = ["HTTP/2.0", "SHTTP/1.3", "IRC/6.9", "RTA/x11"];
+    for members in [with_versions, ["HTTP", "SHTTP", "IRC", "RTA"]] {
+        let [a, b, c, d] = members;
+        for lines in [
+            format!("{CU}Upgrade: {a}, {b}, {c}, {d}\r\n"),
+            format!("{CU}Upgrade: {a}, {b}\r\nUpgrade: {c}, {d}\r\n"),
+            format!("{CU}Upgrade: {a}\r\nUpgrade: {b}\r\nUpgrade: {c}\r\nUpgrade: {d}\r\n"),
+        ] {
+            for member in members {
+                let log = Log::default();
+                let layer = UpgradeLayer::new().on(member, echo(&log, "listed"));
+                let mut wire = Wire::serve(layer.layer(inner(&log)));
+                wire.exchange(get(&lines)).await.is(&switching(member));
+
+                for malformed in ["RTA/", "/x11"] {
+                    let lines = lines.replace(d, malformed);
+                    let mut wire = Wire::serve(layer.layer(inner(&log)));
+                    wire.exchange(get(&lines)).await.is(OK);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_without_the_protocol_answers_in_http() {
+    // TOM-11
+    let log = Log::default();
+    let layer = UpgradeLayer::new().on("websocket", echo(&log, "websocket"));
+    let lines = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+                 HTTP2-Settings: AAMAAABkAAQAAP__\r\n";
+    let mut wire = Wire::serve(layer.layer(inner(&log)));
+    wire.exchange(get(lines)).await.is(OK).and_is_open();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_100_precedes_the_101() {
+    // Case 5, P-55, R9110-7.8-17
+    let log = Log::default();
+    let mut wire = connect_with_limit(&log, 5);
+    let head = post(&format!("{FOO}Expect: 100-Continue\r\nContent-Length: 5\r\n"), "");
+    wire.exchange(head).await.is("HTTP/1.1 100 Continue\r\n\r\n");
+    assert_eq!(log.take(), [""; 0]);
+    wire.exchange("helloNP").await.is(&(switching("foo") + "[NP]"));
+    assert_eq!(log.count("foo asked \"hello\""), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_content_that_a_100_asks_for_is_the_inner_services_if_the_upgrade_is_declined() {
+    // Case 5
+    for limit in [0, 4] {
+        let log = Log::default();
+        let mut wire = connect_with_limit(&log, limit);
+        let head = post(&format!("{FOO}Expect: 100-continue\r\nContent-Length: 5\r\n"), "");
+        wire.exchange(head).await.is("HTTP/1.1 100 Continue\r\n\r\n");
+        wire.exchange("hello").await.is(OK).and_is_open();
+        assert_eq!(log.take(), ["inner POST /x \"hello\" upgradable"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_100_is_awaited_where_hyper_sends_none() {
+    // P-56, R9110-10.1.1-07
+    for expect in [
+        "Expect: 100-continue, x\r\n",
+        "Expect: x\r\nExpect: 100-continue\r\n",
+        "Expect: 100-continue\r\nExpect: 100-continue\r\n",
+    ] {
+        let log = Log::default();
+        let mut wire = connect_with_limit(&log, 5);
+        let octets = post(&format!("{FOO}{expect}Content-Length: 5\r\n"), "hello");
+        wire.exchange(octets).await.ends_with(OK).and_is_open();
+        assert_eq!(log.take(), ["inner POST /x \"hello\" upgradable"], "{expect}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn content_one_octet_above_the_limit_is_forwarded_whole() {
+    // Case 6
+    for (limit, taken) in [(4, false), (5, true)] {
+        let log = Log::default();
+        let mut wire = connect_with_limit(&log, limit);
+        let received = wire.exchange(post(&format!("{FOO}Content-Length: 5\r\n"), "hello")).await;
+        received.is(&if taken { switching("foo") } else { OK.into() }).and_is_open();
+        assert!(!taken || log.has("foo asked \"hello\""), "{log:?}");
+        assert!(taken || log.has("inner POST /x \"hello\" upgradable"), "{log:?}");
+    }
+}
