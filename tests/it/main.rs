@@ -10,10 +10,12 @@ mod decisions;
 mod io;
 mod offers;
 mod peers;
+mod places;
 mod readiness;
 mod refused;
 mod replaced;
 mod security;
+mod shutdown;
 mod stacking;
 mod transparency;
 #[cfg(feature = "websocket")]
