@@ -8,6 +8,7 @@ mod api;
 mod content;
 mod decisions;
 mod io;
+mod model;
 mod offers;
 mod peers;
 mod places;
