@@ -4,10 +4,7 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{
-        Weak,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{OnceLock, Weak},
     task::{Context, Poll, ready},
 };
 
@@ -136,9 +133,9 @@ pub(crate) struct SwitchingBody {
     /// Alive as long as the future that made the response.
     future: Weak<()>,
     /// Some layer was told that the size is zero.
-    said_empty: AtomicBool,
+    said_empty: OnceLock<()>,
     /// Step 2 has come.
-    asked: AtomicBool,
+    asked: OnceLock<()>,
     /// Step 3 has gone wrong.
     polled: bool,
     sent: Option<oneshot::Sender<()>>,
@@ -151,8 +148,8 @@ impl SwitchingBody {
         let (sent, receiver) = oneshot::channel();
         let body = Self {
             future,
-            said_empty: AtomicBool::new(false),
-            asked: AtomicBool::new(false),
+            said_empty: OnceLock::new(),
+            asked: OnceLock::new(),
             polled: false,
             sent: Some(sent),
         };
@@ -163,27 +160,24 @@ impl SwitchingBody {
         if self.future.strong_count() > 0 {
             return true;
         }
-        // Relaxed, here and below: all questions come from the thread that owns the response at
-        // the time, and the flags order nothing else.
-        self.asked.store(true, Ordering::Relaxed);
-        self.said_empty.load(Ordering::Relaxed)
+        self.asked.get_or_init(|| ());
+        self.said_empty.get().is_some()
     }
 
     fn size_hint(&self) -> SizeHint {
-        if !self.asked.load(Ordering::Relaxed) {
-            self.said_empty.store(true, Ordering::Relaxed);
+        if self.asked.get().is_none() {
+            self.said_empty.get_or_init(|| ());
         }
-        if self.said_empty.load(Ordering::Relaxed) {
-            SizeHint::with_exact(0)
-        } else {
-            SizeHint::default()
+        match self.said_empty.get() {
+            Some(()) => SizeHint::with_exact(0),
+            None => SizeHint::default(),
         }
     }
 }
 
 impl Drop for SwitchingBody {
     fn drop(&mut self) {
-        if *self.asked.get_mut() && !self.polled {
+        if self.asked.get().is_some() && !self.polled {
             if let Some(sent) = self.sent.take() {
                 // The task may be gone, with the runtime.
                 sent.send(()).ok();

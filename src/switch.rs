@@ -50,6 +50,9 @@ impl Switch {
     /// [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure).
     ///
     /// The function is dropped, and never called, if the client does not get this 101.
+    ///
+    /// A block that only loops has a type that is neither; end it with `Ok::<(), io::Error>(())` or
+    /// the like, which is never reached.
     pub fn to<F, Fut>(run: F) -> Self
     where
         F: FnOnce(Upgraded) -> Fut + Send + 'static,
@@ -146,13 +149,19 @@ impl fmt::Debug for Switch {
 
 /// Returns the `Upgrade` field for a list of protocols, if it may be the answer to `offer`.
 fn stack(protocols: &str, negotiated: &Protocol<'_>, offer: &HeaderMap) -> Option<HeaderValue> {
-    let protocols: Vec<Protocol<'static>> =
-        protocols.split(',').map(|protocol| protocol.trim().parse().ok()).collect::<Option<_>>()?;
-    if protocols.first() != Some(negotiated) || !negotiation::all_offered(offer, &protocols) {
+    let members = protocols.split(',').map(|member| member.trim_matches([' ', '\t']));
+    let stack: Vec<Protocol<'_>> =
+        members.map(|member| member.parse().ok()).collect::<Option<_>>()?;
+    let (lowest, upper) = stack.split_first()?;
+    if lowest != negotiated || !negotiation::all_offered(offer, &stack) {
         return None;
     }
-    let protocols: Vec<String> = protocols.iter().map(ToString::to_string).collect();
-    HeaderValue::try_from(protocols.join(", ")).ok()
+    let mut field = negotiated.to_string();
+    for protocol in upper {
+        field.push_str(", ");
+        field.push_str(&protocol.to_string());
+    }
+    HeaderValue::try_from(field).ok()
 }
 
 /// The error for a [`Switch`] that names protocols that it may not switch to.

@@ -121,7 +121,7 @@ async fn a_101_never_names_what_was_not_offered() {
     }
     let mut wire = deciding(&Log::default(), || idle().protocols("FOO/1, bar"));
     let lines = format!("{OFFER}Upgrade: bar\r\n");
-    wire.exchange(get(&lines)).await.is(&switching("FOO/1, bar"));
+    wire.exchange(get(&lines)).await.is(&switching("foo/1, bar"));
 }
 
 #[tokio::test(start_paused = true)]
