@@ -94,6 +94,20 @@
 //! leave unanswered. hyper's `OnUpgrade` is then still in the request's extensions, for whoever
 //! may want it inside.
 //!
+//! # Shutdown
+//!
+//! The HTTP server forgets a connection once it is upgraded, and so does its graceful shutdown.
+//! [`UpgradeLayer::connections`] does not: [`Connections`] counts them, tells their handlers to
+//! end ([`Upgraded::draining`]), waits, and after a deadline aborts what is left. While it drains,
+//! requests that a handler would take over get a 503 and the end of the connection, and all others
+//! are served.
+//!
+//! # Limits
+//!
+//! A handshake may take [10 seconds](UpgradeLayer::handshake_timeout) altogether. How many upgraded
+//! connections there may be is [not limited](UpgradeLayer::max_connections) unless you say so.
+//! Both need the timer of a tokio runtime, as `#[tokio::main]` has it.
+//!
 //! # Cancel safety
 //!
 //! Dropping a response's future drops the handler's decision. Once the 101 is with the server, the
@@ -111,6 +125,36 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `websocket` | `websocket::WebSocket`, the opening handshake of RFC 6455 |
+//! | `tracing` | a span for each request that a handler takes over, and events |
+//! | `metrics` | counters, a gauge and a histogram, through the `metrics` facade |
+//!
+//! # Logs
+//!
+//! With the feature `tracing`, the span `upgrade` has the fields `protocol`, `method` and `path`,
+//! and follows from the span of the request. What the handler runs is inside of it.
+//!
+//! | event | level | fields |
+//! |---|---|---|
+//! | `declined` | debug, outside the span | `reason` |
+//! | `turned away` | info, outside the span | `protocol`, `outcome`: `at_capacity` or `drained` |
+//! | `rejected` | info | `status` |
+//! | `switched` | info | |
+//! | `ended` | info | `duration`; `read` and `written` in octets, until a `downcast` |
+//! | the text of an [`UpgradeError`] | warn; error for a panic | `source` |
+//!
+//! # Metrics
+//!
+//! With the feature `metrics`:
+//!
+//! | name | kind | labels |
+//! |---|---|---|
+//! | `http_upgrades_total` | counter | `protocol`; `outcome`: `switched`, `rejected`, `at_capacity`, `drained`, `timed_out`, `failed`, `panicked`, `aborted` |
+//! | `http_upgrades_declined_total` | counter | `reason`: `request`, `connection`, `upgrade`, `unregistered`, `content`, `unaccepted`, `capacity`, as in [`Declined`] |
+//! | `http_upgrades_active` | gauge, connections | `protocol` |
+//! | `http_upgrade_duration_seconds` | histogram, seconds from the switch to the end | `protocol` |
+//!
+//! The label `protocol` is the registered name, without a version that a client may choose. A
+//! connection that was switched may have a second outcome, when it ends badly.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;

@@ -274,9 +274,9 @@ async fn a_101_cannot_be_split() {
     assert!(HeaderValue::try_from("a\r\nSet-Cookie: b").is_err());
     assert!(HeaderName::try_from("a\r\nSet-Cookie").is_err());
     for (protocols, expected) in [
-        // What a handler names is spelled as it says, once it is known to be a list of tokens.
         ("FOO/1", Some("foo/1")),
-        ("\tfoo/1 ,nope\r\n", Some("foo/1, nope")),
+        ("\tfoo/1 ,nope ", Some("foo/1, nope")),
+        ("foo/1,nope\r\n", None),
         ("foo/1\r\nSet-Cookie: b", None),
         ("foo/1\r\n, nope\r\nSet-Cookie: b", None),
         ("foo/1\0", None),
