@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# Clients that none of us wrote, against the echo example: curl, bash, Python's http.client and
+# Node's http, which all know `Upgrade` or stumble over it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+for tool in curl python3 node; do
+    command -v "$tool" >/dev/null || missing="${missing:-} $tool"
+done
+if [ -n "${missing:-}" ]; then
+    apt-get update -qq
+    apt-get install -y -qq ${missing/node/nodejs} >/dev/null
+fi
+
+cargo build --quiet --example echo --all-features
+log=$(mktemp)
+"${CARGO_TARGET_DIR:-target}/debug/examples/echo" 127.0.0.1:0 >"$log" &
+server=$!
+trap 'kill "$server" 2>/dev/null || true; rm -f "$log"' EXIT
+for _ in $(seq 100); do
+    url=$(sed -n 's/^listening on //p' "$log")
+    [ -n "$url" ] && break
+    sleep 0.1
+done
+authority=${url#http://}
+host=${authority%:*}
+port=${authority##*:}
+
+failures=0
+expect() {
+    if [ "$2" = "$3" ]; then
+        echo "ok      $1"
+    else
+        failures=$((failures + 1))
+        printf 'FAILED  %s\n  expected %q\n  got      %q\n' "$1" "$2" "$3"
+    fi
+}
+
+curl() { command curl --silent --show-error --max-time 10 "$@"; }
+
+expect 'curl without an offer' plain "$(curl "$url/")"
+expect 'curl --http2, whose offer nobody takes' 'plain 1.1' \
+    "$(curl --http2 -w ' %{http_version}' "$url/")"
+expect 'curl with content and an offer' plain \
+    "$(curl -H 'Connection: upgrade' -H 'Upgrade: echo' -d hello "$url/")"
+
+# bash: sends its standard input, and prints the status line and so many octets behind the head.
+talk() {
+    exec 3<>"/dev/tcp/$host/$port"
+    cat >&3
+    IFS= read -r -t 10 line <&3
+    echo "${line%$'\r'}"
+    while [ "$line" != $'\r' ]; do IFS= read -r -t 10 line <&3; done
+    timeout 10 head -c "$1" <&3
+    exec 3>&-
+}
+offer() { printf 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: %s\r\n\r\n' "$1"; }
+switched='HTTP/1.1 101 Switching Protocols'
+expect 'bash, echo' "$switched"$'\nhello' "$({ offer echo; printf hello; } | talk 5)"
+expect 'bash, shout in version 2 of two' "$switched"$'\nHELLO' \
+    "$({ offer 'shout/1, shout/2'; printf hello; } | talk 5)"
+expect 'bash, shout in version 1, which is not served' $'HTTP/1.1 200 OK\nplain' \
+    "$(offer shout/1 | talk 5)"
+
+expect 'Python, http.client' "101 shout/2 HELLO" "$(python3 - "$host" "$port" <<'PYTHON'
+import http.client, sys
+
+connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=10)
+connection.request("GET", "/", headers={"Connection": "upgrade", "Upgrade": "shout/1, shout/2"})
+# getresponse() would look for content behind the 101, so the socket is read.
+stream = connection.sock.makefile("rb")
+status = stream.readline().split()[1].decode()
+fields = http.client.parse_headers(stream)
+connection.sock.sendall(b"hello")
+print(status, fields["upgrade"], stream.read(5).decode())
+PYTHON
+)"
+
+expect 'Node, http' '101 echo early and late' "$(node - "$host" "$port" <<'NODE'
+const http = require('node:http');
+const [host, port] = process.argv.slice(2);
+const request = http.request({ host, port, headers: { connection: 'upgrade', upgrade: 'echo' } });
+request.on('upgrade', (response, socket, head) => {
+  let text = head.toString();
+  socket.write('early and late');
+  socket.on('data', (octets) => {
+    text += octets;
+    if (text.length === 14) {
+      console.log(response.statusCode, response.headers.upgrade, text);
+      socket.end();
+    }
+  });
+});
+request.on('response', (response) => { throw new Error(`no upgrade: ${response.statusCode}`); });
+request.setTimeout(10000, () => { throw new Error('timed out'); });
+request.end();
+NODE
+)"
+
+[ "$failures" -eq 0 ]
