@@ -24,13 +24,8 @@ use tokio::{
 };
 
 use crate::{
-    BoxError, Switch, UpgradeErrorKind, Upgraded,
-    body::{OwnBody, SwitchingBody},
-    connections::NoPlace,
-    handler::BoxedHandler,
-    observe::Session,
-    rejection,
-    switch::Run,
+    BoxError, Switch, UpgradeErrorKind, Upgraded, body::OwnBody, connections::NoPlace,
+    handler::BoxedHandler, observe::Session, rejection, switch::Run, switching::SwitchingBody,
 };
 
 /// A request that a handler took over.
@@ -102,7 +97,7 @@ impl Handshake {
             Ok(Ok(Err(rejection))) => {
                 let response = rejection.into_response(session.protocol());
                 session.rejected(response.status());
-                response.map(OwnBody::Rejection)
+                response
             }
             Ok(Err(panic)) => {
                 session.failed(UpgradeErrorKind::Panicked, Some(panic));
@@ -135,7 +130,7 @@ impl Handshake {
         // wait for it here.
         let session = Arc::clone(&self.session);
         tokio::spawn(session.instrument(self.run(run, sent, deadline)));
-        let mut response = Response::new(OwnBody::Switching(body));
+        let mut response = Response::new(body.boxed_unsync());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = headers;
         response
@@ -201,7 +196,7 @@ fn closing(status: StatusCode) -> Response<OwnBody> {
 }
 
 fn plain(status: StatusCode) -> Response<OwnBody> {
-    let mut response = Response::new(OwnBody::Rejection(rejection::empty()));
+    let mut response = Response::new(rejection::empty());
     *response.status_mut() = status;
     response
 }

@@ -171,6 +171,7 @@ mod rejection;
 mod service;
 mod stats;
 mod switch;
+mod switching;
 mod upgraded;
 #[cfg(feature = "websocket")]
 #[cfg_attr(docsrs, doc(cfg(feature = "websocket")))]

@@ -8,9 +8,9 @@ use http::{
     header::{CONNECTION, UPGRADE},
 };
 use http_body::Body;
-use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Empty};
 
-use crate::{BoxError, Protocol, negotiation};
+use crate::{BoxError, Protocol, body::OwnBody, negotiation};
 
 /// A handler's refusal to switch protocols: the response that the client gets instead.
 ///
@@ -39,10 +39,8 @@ use crate::{BoxError, Protocol, negotiation};
 /// ```
 pub struct Rejection {
     // Boxed so that a `Result<Switch, Rejection>` stays small.
-    response: Box<Response<RejectionBody>>,
+    response: Box<Response<OwnBody>>,
 }
-
-pub(crate) type RejectionBody = UnsyncBoxBody<Bytes, BoxError>;
 
 impl Rejection {
     /// Returns the status of the response.
@@ -51,7 +49,7 @@ impl Rejection {
     }
 
     /// Returns the response in a form that may answer an offer of `protocol`.
-    pub(crate) fn into_response(self, protocol: &Protocol<'_>) -> Response<RejectionBody> {
+    pub(crate) fn into_response(self, protocol: &Protocol<'_>) -> Response<OwnBody> {
         let mut response = *self.response;
         if response.status().is_informational() {
             response = Response::new(empty());
@@ -107,6 +105,6 @@ impl fmt::Debug for Rejection {
     }
 }
 
-pub(crate) fn empty() -> RejectionBody {
+pub(crate) fn empty() -> OwnBody {
     Empty::new().map_err(|never| match never {}).boxed_unsync()
 }

@@ -1,0 +1,99 @@
+//! The body of a 101, which notices whether the 101 is sent.
+
+use std::{
+    pin::Pin,
+    sync::{OnceLock, Weak},
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::sync::oneshot;
+
+use crate::BoxError;
+
+/// The body of a 101: empty, and the only part of it that can tell whether the 101 is sent.
+///
+/// hyper gives up the connection behind every response to a request with an `Upgrade` field, not
+/// only behind a 101. So a layer outside that answers something else in place of our 101 would
+/// have the handler talk behind that answer, unless the handler knows. What hyper does with a
+/// response, and a layer that throws it away does not:
+///
+/// 1. The future that made the response is gone before hyper looks at the response.
+/// 2. It asks the body whether it has ended, to choose the framing.
+/// 3. If the status is 101, it then drops the body without polling it. If a layer left the body
+///    alone and changed the status, it polls the body for content.
+///
+/// Whoever asks for the size before step 2 is a layer, which may act on the answer. It hears that
+/// the body is empty, or a compressor would take it for content worth compressing; since a layer
+/// may write the size into the header section, the answer stays the same from then on.
+#[derive(Debug)]
+pub(crate) struct SwitchingBody {
+    /// Alive as long as the future that made the response.
+    future: Weak<()>,
+    /// Some layer was told that the size is zero.
+    said_empty: OnceLock<()>,
+    /// Step 2 has come.
+    asked: OnceLock<()>,
+    /// Step 3 has gone wrong.
+    polled: bool,
+    sent: Option<oneshot::Sender<()>>,
+}
+
+impl SwitchingBody {
+    /// Makes the body, and what resolves once the HTTP server has taken the 101, or fails when
+    /// that cannot happen any more.
+    pub(crate) fn new(future: Weak<()>) -> (Self, oneshot::Receiver<()>) {
+        let (sent, receiver) = oneshot::channel();
+        let body = Self {
+            future,
+            said_empty: OnceLock::new(),
+            asked: OnceLock::new(),
+            polled: false,
+            sent: Some(sent),
+        };
+        (body, receiver)
+    }
+}
+
+impl Body for SwitchingBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        self.polled = true;
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        if self.future.strong_count() > 0 {
+            return true;
+        }
+        self.asked.get_or_init(|| ());
+        self.said_empty.get().is_some()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.asked.get().is_none() {
+            self.said_empty.get_or_init(|| ());
+        }
+        match self.said_empty.get() {
+            Some(()) => SizeHint::with_exact(0),
+            None => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for SwitchingBody {
+    fn drop(&mut self) {
+        if self.asked.get().is_some() && !self.polled {
+            if let Some(sent) = self.sent.take() {
+                // The task may be gone, with the runtime.
+                sent.send(()).ok();
+            }
+        }
+    }
+}
