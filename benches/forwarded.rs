@@ -5,8 +5,9 @@
 //! cargo bench --bench forwarded
 //! ```
 //!
-//! For a figure that does not depend on how busy the machine is, count instructions: with an
-//! argument of `bare` or `layer` it serves that one side once, for a tool like callgrind.
+//! For a figure that does not depend on how busy the machine is, count instructions: with the
+//! argument `bare` or `layer`, and perhaps `offer` behind it, it serves that side once, for a tool
+//! like callgrind.
 #![allow(clippy::print_stdout, reason = "a benchmark talks to its reader")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on should stop")]
 
@@ -43,9 +44,10 @@ fn main() {
     let bare = |request| runtime.block_on(serve(inner, request));
     let layered = |request| runtime.block_on(serve(layer.layer(inner), request));
 
+    let request = if env::args().nth(2).is_some() { OFFER } else { PLAIN };
     match env::args().nth(1).as_deref() {
-        Some("bare") => drop(bare(PLAIN)),
-        Some("layer") => drop(layered(PLAIN)),
+        Some("bare") => drop(bare(request)),
+        Some("layer") => drop(layered(request)),
         _ => {
             for (name, request) in [("no offer", PLAIN), ("an offer that nobody takes", OFFER)] {
                 let mut ratios: Vec<f64> = (0..PAIRS)

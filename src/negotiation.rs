@@ -72,8 +72,8 @@ where
     if !names_connection_option(&head.headers, "upgrade") {
         return Err(Decline::Connection);
     }
-    let offers = Offers::parse(&head.headers).ok_or(Decline::Upgrade)?;
-    let offers = offers.as_slice();
+    let mut offers = [Offer::NONE; MEMBERS];
+    let offers = parse_offers(&head.headers, &mut offers).ok_or(Decline::Upgrade)?;
     if offers.is_empty() {
         return Err(Decline::Upgrade);
     }
@@ -123,14 +123,14 @@ pub(crate) fn names_connection_option(headers: &HeaderMap, option: &str) -> bool
 /// RFC 9110 §7.8 forbids what was not offered. Behind TLS an unoffered `HTTP/1.1` may stand all
 /// the same: RFC 2817 §3.3 names the stack, whose upper layer goes on as it was.
 pub(crate) fn all_offered(headers: &HeaderMap, protocols: &[Protocol<'_>]) -> bool {
-    let Some(offers) = Offers::parse(headers) else {
+    let mut offers = [Offer::NONE; MEMBERS];
+    let Some(offers) = parse_offers(headers, &mut offers) else {
         return false;
     };
     protocols.iter().enumerate().all(|(index, protocol)| {
         let above_tls = index > 0 && protocols[index - 1].name().eq_ignore_ascii_case("TLS");
         let is_http_11 = protocol.is_offered_by(Offer::HTTP_11);
-        (above_tls && is_http_11)
-            || offers.as_slice().iter().any(|&offer| protocol.is_offered_by(offer))
+        (above_tls && is_http_11) || offers.iter().any(|&offer| protocol.is_offered_by(offer))
     })
 }
 
@@ -154,29 +154,22 @@ fn expectation_can_be_met(headers: &HeaderMap) -> bool {
     })
 }
 
-/// The members of an `Upgrade` field, in the order of preference.
-#[derive(Debug)]
-struct Offers<'a> {
-    members: [Offer<'a>; MEMBERS],
-    len: usize,
-}
-
-impl<'a> Offers<'a> {
-    /// Returns `None` if the field is malformed or over a limit. RFC 9110 §7.8 lets a server
-    /// ignore an offer, and acting on a part of one is never right.
-    fn parse(headers: &'a HeaderMap) -> Option<Self> {
-        let mut offers = Offers { members: [Offer::NONE; MEMBERS], len: 0 };
-        visit_members(headers, UPGRADE, |member| {
-            offers.members[offers.len] = Offer::parse(member)?;
-            offers.len += 1;
-            Some(())
-        })?;
-        Some(offers)
-    }
-
-    fn as_slice(&self) -> &[Offer<'a>] {
-        &self.members[..self.len]
-    }
+/// Writes the members of the `Upgrade` field, in the order of preference, into an array that is
+/// long enough, and returns them.
+///
+/// Returns `None` if the field is malformed or over a limit. RFC 9110 §7.8 lets a server ignore an
+/// offer, and acting on a part of one is never right.
+fn parse_offers<'m, 'a>(
+    headers: &'a HeaderMap,
+    members: &'m mut [Offer<'a>; MEMBERS],
+) -> Option<&'m [Offer<'a>]> {
+    let mut len = 0;
+    visit_members(headers, UPGRADE, |member| {
+        members[len] = Offer::parse(member)?;
+        len += 1;
+        Some(())
+    })?;
+    Some(&members[..len])
 }
 
 /// Calls `visit` with each non-empty member of a list-valued field, over all its lines
