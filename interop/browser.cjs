@@ -26,18 +26,17 @@ async function main() {
     await chat(ada, grace);
     console.log('browser: two tabs join by keyboard and exchange messages');
 
+    if (screenshot) {
+      await picture(ada, grace, screenshot);
+      console.log(`browser: ${screenshot} is made`);
+    }
+
     await text(ada, grace);
     console.log('browser: what people write is text, not markup');
 
     await phone(grace);
     console.log('browser: everything fits on a phone');
 
-    if (screenshot) {
-      await picture(ada, grace, screenshot);
-      console.log(`browser: ${screenshot} is made`);
-    }
-
-    // Chromium asks about the origin before anything else may be tried.
     await stranger(context, server);
     console.log('browser: a page of another origin is refused with 403');
 

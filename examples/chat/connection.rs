@@ -25,8 +25,10 @@ pub(crate) async fn run(
     let limits = Limits::default().max_payload_len(Some(MESSAGE));
     let mut socket = ServerBuilder::new().limits(limits).serve(io);
     let end = tokio::select! {
-        end = chat(&mut socket, &room) => end,
+        // First, or the pages would be told that everybody else leaves.
+        biased;
         () = going_away.cancelled() => Ok(End::Close(CloseCode::GOING_AWAY, "the server stops")),
+        end = chat(&mut socket, &room) => end,
     };
     // Nothing that a stranger does keeps the connection longer than this.
     timeout(GOODBYE, goodbye(&mut socket, &end)).await.ok();

@@ -76,7 +76,7 @@ function show(state, words) {
 function tick() {
   const waiting = byId('connection').dataset.state === 'waiting';
   const seconds = Math.max(1, Math.ceil((retryAt - Date.now()) / 1000));
-  byId('countdown').textContent = waiting ? `trying again in ${seconds} s` : '';
+  byId('countdown').textContent = waiting ? `in ${seconds} s` : '';
 }
 setInterval(tick, 500);
 
@@ -138,6 +138,8 @@ function element(tag, className, words) {
 function tint(made, person) {
   let hue = 0;
   for (const char of person) hue = (hue * 31 + char.codePointAt(0)) % 360;
+  // The golden angle puts neighbours far apart.
+  hue = Math.round(hue * 137.508) % 360;
   made.style.setProperty('--hue', hue);
   return made;
 }
@@ -206,6 +208,7 @@ function leave(trouble) {
   join.hidden = false;
   byId('trouble').textContent = trouble;
   show('idle', 'Not connected');
+  byId('name').value = name;
   byId('name').focus();
 }
 
