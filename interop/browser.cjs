@@ -157,5 +157,6 @@ async function lost(page, code) {
 
 main().catch((error) => {
   console.error('FAILED:', error);
-  process.exitCode = 1;
+  // Servers may still listen.
+  process.exit(1);
 });

@@ -85,7 +85,10 @@ fn app(going_away: &CancellationToken, connections: &TaskTracker) -> Router {
     });
     let layer = UpgradeLayer::new()
         .on("websocket", websocket.when(|head| head.uri.path() == "/chat"))
-        .on_failure(|error| println!("{error}: {:?}", error.source()));
+        .on_failure(|error| match error.source() {
+            Some(source) => println!("{error}: {source}"),
+            None => println!("{error}"),
+        });
     Router::new()
         .route("/", get(file("text/html; charset=utf-8", include_str!("page/index.html"))))
         .route("/chat.css", get(file("text/css; charset=utf-8", include_str!("page/chat.css"))))

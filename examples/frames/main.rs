@@ -52,7 +52,10 @@ async fn serve(listener: TcpListener) -> io::Result<()> {
         .on("websocket", at("/tungstenite", echo::tungstenite))
         .on("websocket", at("/tokio-websockets", echo::tokio_websockets))
         .on("websocket", at("/fastwebsockets", echo::fastwebsockets))
-        .on_failure(|error| println!("{error}: {:?}", error.source()));
+        .on_failure(|error| match error.source() {
+            Some(source) => println!("{error}: {source}"),
+            None => println!("{error}"),
+        });
     // Small messages would wait for the acknowledgement of the ones before them.
     let listener = listener.tap_io(|io| {
         if let Err(error) = io.set_nodelay(true) {
