@@ -147,7 +147,7 @@ async function say(page, words) {
   await page.locator('#text').press('Enter');
 }
 
-const sees = (page, words) => page.locator('#log li', { hasText: words }).last().waitFor();
+const sees = (page, words) => page.locator('#log p', { hasText: words }).last().waitFor();
 
 const back = (page) => page.locator('#connection[data-state=open]').waitFor();
 

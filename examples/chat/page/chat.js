@@ -136,11 +136,9 @@ function element(tag, className, words) {
 
 // A colour for a name, the same on every page.
 function tint(made, person) {
-  let hue = 0;
-  for (const char of person) hue = (hue * 31 + char.codePointAt(0)) % 360;
-  // The golden angle puts neighbours far apart.
-  hue = Math.round(hue * 137.508) % 360;
-  made.style.setProperty('--hue', hue);
+  let hash = 0x811c9dc5;
+  for (const char of person) hash = Math.imul(hash ^ char.codePointAt(0), 0x01000193);
+  made.style.setProperty('--hue', (hash >>> 0) % 360);
   return made;
 }
 
@@ -154,12 +152,12 @@ function append(...made) {
 
 function notice(words) {
   speaker = null;
-  append(element('li', 'notice', words));
+  append(element('p', 'notice', words));
 }
 
 function message(person, words) {
   const mine = person === you ? ' mine' : '';
-  const made = element('li', `message${mine}`);
+  const made = element('p', `message${mine}`);
   if (speaker === person) {
     // Seen, the name stands above the first message; heard, it comes with each.
     made.append(element('span', 'unseen', `${person}: `), words);
@@ -168,7 +166,7 @@ function message(person, words) {
   }
   speaker = person;
   made.textContent = words;
-  const by = tint(element('li', `by${mine}`), person);
+  const by = tint(element('p', `by${mine}`), person);
   const now = new Date();
   const time = element('time', '', now.toLocaleTimeString([], { timeStyle: 'short' }));
   time.dateTime = now.toISOString();
