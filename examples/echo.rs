@@ -1,5 +1,6 @@
-//! Two protocols of its own on a hyper server, and plain HTTP for everybody else.
+//! WebSocket and two protocols of its own on a hyper server, and plain HTTP for everybody else.
 //!
+//! - `Upgrade: websocket` echoes messages, at `/ws`, if the feature `websocket` is on.
 //! - `Upgrade: echo` echoes octets, on any path.
 //! - `Upgrade: shout/1, shout/2` is served in version 2, and answers in capitals.
 //! - Every other request gets `plain`.
@@ -7,7 +8,7 @@
 //! Run it, with another address than `127.0.0.1:3000` if you like:
 //!
 //! ```sh
-//! cargo run --example echo -- 127.0.0.1:3000
+//! cargo run --example echo --all-features -- 127.0.0.1:3000
 //! ```
 //!
 //! and talk to it from another terminal:
@@ -16,6 +17,7 @@
 //! curl http://127.0.0.1:3000/
 //! printf 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: shout/1, shout/2\r\n\r\nhello\n' |
 //!     nc -q 1 127.0.0.1 3000
+//! npx wscat --connect ws://127.0.0.1:3000/ws
 //! ```
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
@@ -43,7 +45,7 @@ async fn main() -> io::Result<()> {
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
 
-    let layer = UpgradeLayer::new()
+    let layer = messages::register(UpgradeLayer::new())
         .on("echo", |_request: Request<Bytes>| async { Switch::to(echo) })
         .on("shout/2", |_request: Request<Bytes>| async { Switch::to(shout) })
         .on_failure(|error| println!("{}: {error}", error.protocol()));
@@ -63,6 +65,10 @@ async fn main() -> io::Result<()> {
                 continue;
             }
         };
+        // A small message would wait for the acknowledgement of the one before it.
+        if let Err(error) = stream.set_nodelay(true) {
+            println!("a connection will be slow: {error}");
+        }
         let service = service.clone();
         tokio::spawn(async move {
             let connection = auto::Builder::new(TokioExecutor::new())
@@ -93,4 +99,50 @@ async fn shout(mut io: Upgraded) -> io::Result<()> {
         octets.clear();
     }
     io.shutdown().await
+}
+
+#[cfg(not(feature = "websocket"))]
+mod messages {
+    pub(super) fn register(layer: super::UpgradeLayer) -> super::UpgradeLayer {
+        layer
+    }
+}
+
+#[cfg(feature = "websocket")]
+mod messages {
+    use std::time::Duration;
+
+    use futures_util::{SinkExt, TryStreamExt};
+    use tokio_websockets::{Error, ServerBuilder, WebSocketStream};
+    use tower_upgrade::{UpgradeHandler, UpgradeLayer, Upgraded, websocket::WebSocket};
+
+    pub(super) fn register(layer: UpgradeLayer) -> UpgradeLayer {
+        let handler = WebSocket::new(|io, _handshake| echo(io));
+        layer.on("websocket", handler.when(|head| head.uri.path() == "/ws"))
+    }
+
+    async fn echo(io: Upgraded) -> Result<(), Error> {
+        let mut socket = ServerBuilder::new().serve(io);
+        let end = echo_until_closed(&mut socket).await;
+        // Sends the close frame that tells a client which rule it broke. Then what the client
+        // still sends is read: a connection that is closed before that is reset, and the frame may
+        // be lost.
+        let goodbye = async {
+            socket.close().await?;
+            tokio::io::copy(socket.get_mut(), &mut tokio::io::sink()).await?;
+            Ok::<_, Error>(())
+        };
+        tokio::time::timeout(Duration::from_secs(1), goodbye).await.ok();
+        end
+    }
+
+    async fn echo_until_closed(socket: &mut WebSocketStream<Upgraded>) -> Result<(), Error> {
+        // Reading also answers pings and the client's close frame.
+        while let Some(message) = socket.try_next().await? {
+            if message.is_text() || message.is_binary() {
+                socket.send(message).await?;
+            }
+        }
+        Ok(())
+    }
 }

@@ -3,10 +3,19 @@
 
 mod support;
 
+#[cfg(feature = "websocket")]
+mod early;
+// The handlers that the example shows are those that are tested.
+#[cfg(feature = "websocket")]
+#[path = "../../examples/frames/echo.rs"]
+mod echo;
+
 mod allocations;
 mod api;
 mod content;
 mod decisions;
+#[cfg(feature = "websocket")]
+mod frames;
 mod io;
 mod model;
 mod offers;

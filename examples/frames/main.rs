@@ -1,0 +1,77 @@
+//! The same WebSocket handler three times, each with another crate that does the frames.
+//!
+//! - `/tungstenite`, `/tokio-websockets` and `/fastwebsockets` echo messages.
+//! - `measure` as the argument compares their speed instead, and ends.
+//!
+//! Run it, with another address than `127.0.0.1:3000` if you like:
+//!
+//! ```sh
+//! cargo run --example frames --features websocket -- 127.0.0.1:3000
+//! cargo run --release --example frames --features websocket -- measure
+//! ```
+//!
+//! and talk to it from another terminal:
+//!
+//! ```sh
+//! npx wscat --connect ws://127.0.0.1:3000/tokio-websockets
+//! ```
+#![allow(clippy::print_stdout, reason = "an example talks to its reader")]
+
+mod echo;
+mod measure;
+
+use std::{env, error::Error, future::Future, io};
+
+use axum::{Router, serve::ListenerExt};
+use tokio::net::TcpListener;
+use tower_upgrade::{
+    BoxError, IntoOutcome, UpgradeHandler, UpgradeLayer, Upgraded,
+    websocket::{Handshake, WebSocket},
+};
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let argument = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".into());
+    if argument == "measure" {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let address = listener.local_addr()?;
+        tokio::spawn(serve(listener));
+        return measure::run(address).await;
+    }
+    let listener = TcpListener::bind(argument).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    tokio::select! {
+        served = serve(listener) => served?,
+        _ = tokio::signal::ctrl_c() => {}
+    }
+    Ok(())
+}
+
+async fn serve(listener: TcpListener) -> io::Result<()> {
+    let layer = UpgradeLayer::new()
+        .on("websocket", at("/tungstenite", echo::tungstenite))
+        .on("websocket", at("/tokio-websockets", echo::tokio_websockets))
+        .on("websocket", at("/fastwebsockets", echo::fastwebsockets))
+        .on_failure(|error| match error.source() {
+            Some(source) => println!("{error}: {source}"),
+            None => println!("{error}"),
+        });
+    // Small messages would wait for the acknowledgement of the ones before them.
+    let listener = listener.tap_io(|io| {
+        if let Err(error) = io.set_nodelay(true) {
+            println!("a connection will be slow: {error}");
+        }
+    });
+    let plain = || async { "Open a WebSocket at one of the paths.\n" };
+    axum::serve(listener, Router::new().fallback(plain).layer(layer)).await
+}
+
+/// The handler of one path.
+fn at<F, Fut>(path: &'static str, run: F) -> impl UpgradeHandler
+where
+    F: Fn(Upgraded, Handshake) -> Fut + Send + Sync + 'static,
+    Fut: Future + Send + 'static,
+    Fut::Output: IntoOutcome,
+{
+    WebSocket::new(run).when(move |head| head.uri.path() == path)
+}

@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# WebSocket clients that others wrote, against `/ws` of the example `echo`.
+#
+# Each sends its first message in the same packet as the handshake, then texts, octets and a large
+# message, and closes; every message has to come back, and the close code too.
+#
+# Usage: interop/clients.sh
+. "$(dirname "$0")/lib.sh"
+
+with_node ws@8.23.0
+with_python websockets==17.4
+build tungstenite_client
+client="$program"
+start echo
+
+timeout 60 node interop/clients.cjs "ws://$address/ws" || fail "Node's ws"
+timeout 60 "$python" interop/clients.py "ws://$address/ws" || fail "Python's websockets"
+timeout 60 "$client" "$address" || fail "tokio-tungstenite"

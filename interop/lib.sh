@@ -1,0 +1,76 @@
+# What the scripts beside it share: they source it, and it cleans up behind them.
+set -euo pipefail
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+tools="$PWD/target/interop"
+work="$(mktemp -d)"
+started=()
+mkdir -p "$tools"
+
+cleanup() {
+  local pid
+  for pid in "${started[@]}"; do
+    kill -KILL "$pid" 2>/dev/null || true
+  done
+  rm -rf "$work"
+}
+trap cleanup EXIT
+
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+
+# install PACKAGE...: Debian packages.
+install() {
+  { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"; } \
+    >"$work/apt.log" 2>&1 || { cat "$work/apt.log" >&2; fail "cannot install $*"; }
+}
+
+# need COMMAND PACKAGE: installs the Debian package if the command is not there.
+need() {
+  command -v "$1" >/dev/null || install "$2"
+}
+
+# with_python PACKAGE==VERSION...: makes an environment that has them, and sets $python.
+with_python() {
+  need python3 python3
+  if ! [ -x "$tools/venv/bin/pip" ]; then
+    # Debian's Python comes without what makes environments.
+    python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
+    python3 -m venv --clear "$tools/venv"
+  fi
+  python="$tools/venv/bin/python"
+  "$python" -m pip install -q --disable-pip-version-check --root-user-action ignore "$@"
+}
+
+# with_node PACKAGE@VERSION...: installs them where `require` finds them.
+with_node() {
+  need node nodejs
+  need npm npm
+  local log="$work/npm.log"
+  npm install --no-audit --no-fund --no-save --prefix "$tools" "$@" >"$log" 2>&1 ||
+    { cat "$log" >&2; fail "cannot install $*"; }
+  export NODE_PATH="$tools/node_modules"
+}
+
+# build EXAMPLE: builds it, and sets $program.
+build() {
+  cargo build --quiet --locked --features websocket --example "$1"
+  program="${CARGO_TARGET_DIR:-$PWD/target}/debug/examples/$1"
+}
+
+# start EXAMPLE: runs it on a port of its choice, and sets $address once it listens there.
+start() {
+  build "$1"
+  "$program" 127.0.0.1:0 >"$work/$1.log" 2>&1 &
+  local pid=$! deadline=$((SECONDS + 20))
+  # The shell is not to report that it was killed in the end.
+  disown "$pid"
+  started+=("$pid")
+  until address="$(sed -n 's|^listening on http://||p' "$work/$1.log")" && [ -n "$address" ]; do
+    kill -0 "$pid" 2>/dev/null || fail "$1 ended: $(cat "$work/$1.log")"
+    [ "$SECONDS" -lt "$deadline" ] || fail "$1 does not listen"
+    sleep 0.05
+  done
+}

@@ -1,0 +1,73 @@
+//! A client's IO that sends a first message in the same write as the handshake.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// Appends octets to the first write, which has to be the whole request.
+///
+/// No client does this by itself, as it cannot know yet that the server will switch. One may
+/// do so all the same, and a network may join what was sent apart.
+pub(crate) struct Early<T> {
+    io: T,
+    octets: Vec<u8>,
+}
+
+impl<T> Early<T> {
+    /// Sends this as a text message, in one frame.
+    pub(crate) fn text(io: T, text: &str) -> Self {
+        let length = u8::try_from(text.len()).ok().filter(|length| *length < 126);
+        let length = length.expect("a short text");
+        // A mask of zeros leaves the text as it is.
+        let mut octets = vec![0x81, 0x80 + length, 0, 0, 0, 0];
+        octets.extend(text.as_bytes());
+        Self { io, octets }
+    }
+}
+
+impl<T> AsyncWrite for Early<T>
+where
+    T: AsyncWrite + Unpin,
+{
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.octets.is_empty() {
+            return Pin::new(&mut self.io).poll_write(cx, buf);
+        }
+        let both = [buf, &self.octets].concat();
+        let written = ready!(Pin::new(&mut self.io).poll_write(cx, &both))?;
+        if written < both.len() {
+            return Poll::Ready(Err(io::Error::other("the first write was cut")));
+        }
+        self.octets.clear();
+        Poll::Ready(Ok(buf.len()))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+impl<T> AsyncRead for Early<T>
+where
+    T: AsyncRead + Unpin,
+{
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
