@@ -1,30 +1,17 @@
 #!/usr/bin/env bash
 # Clients that none of us wrote, against the echo example: curl, bash, Python's http.client and
 # Node's http, which all know `Upgrade` or stumble over it.
-set -euo pipefail
-cd "$(dirname "$0")/.."
+#
+# Usage: interop/echo.sh
+. "$(dirname "$0")/lib.sh"
 
-for tool in curl python3 node; do
-    command -v "$tool" >/dev/null || missing="${missing:-} $tool"
-done
-if [ -n "${missing:-}" ]; then
-    apt-get update -qq
-    apt-get install -y -qq ${missing/node/nodejs} >/dev/null
-fi
-
-cargo build --quiet --example echo --all-features
-log=$(mktemp)
-"${CARGO_TARGET_DIR:-target}/debug/examples/echo" 127.0.0.1:0 >"$log" &
-server=$!
-trap 'kill "$server" 2>/dev/null || true; rm -f "$log"' EXIT
-for _ in $(seq 100); do
-    url=$(sed -n 's/^listening on //p' "$log")
-    [ -n "$url" ] && break
-    sleep 0.1
-done
-authority=${url#http://}
-host=${authority%:*}
-port=${authority##*:}
+need curl curl
+need python3 python3
+need node nodejs
+start echo
+url="http://$address"
+host="${address%:*}"
+port="${address##*:}"
 
 failures=0
 expect() {

@@ -56,7 +56,7 @@ with_node() {
 
 # build EXAMPLE: builds it, and sets $program.
 build() {
-  cargo build --quiet --locked --features websocket --example "$1"
+  cargo build --quiet --locked --all-features --example "$1"
   program="${CARGO_TARGET_DIR:-$PWD/target}/debug/examples/$1"
 }
 

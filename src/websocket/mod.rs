@@ -37,6 +37,12 @@ use crate::{IntoOutcome, Rejection, Switch, UpgradeHandler, Upgraded, switch::Ou
 /// [origins](WebSocket::origins) that may do so are, by default, those of the host that the
 /// request is sent to. Programs other than browsers send no `Origin`, and are not refused for it.
 ///
+/// # At the end
+///
+/// Say `TCP_NODELAY` on the sockets that the server accepts, or small messages wait for one
+/// another. After the close frame read on until the client is gone, with a time limit: a socket
+/// that is closed with octets unread is reset, and the close frame may be lost.
+///
 /// # Example
 ///
 /// ```
