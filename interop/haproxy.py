@@ -5,6 +5,7 @@ import asyncio
 import os
 import socket
 import sys
+import tempfile
 import time
 from collections import Counter
 
@@ -94,14 +95,14 @@ async def both_up(address):
         await asyncio.sleep(0.02)
 
 
-async def balance(listener, instances):
+async def balance(listener, instances, log):
     a, b = (f"{host}:{port}" for host, port in (instance.address for instance in instances))
     descriptor = listener.fileno()
     environment = {"LISTENER": str(descriptor), "INSTANCE_A": a, "INSTANCE_B": b}
     config = os.path.join(os.path.dirname(__file__), "haproxy.cfg")
     return await asyncio.create_subprocess_exec(
-        "haproxy", "-db", "-q", "-f", config,
-        env=os.environ | environment, pass_fds=[descriptor],
+        "haproxy", "-db", "-f", config,
+        env=os.environ | environment, pass_fds=[descriptor], stdout=log, stderr=log,
     )
 
 
@@ -118,10 +119,10 @@ async def restart(program, instances, which, clients):
     print(f"ok    {'ab'[which]} ended in {instance.took:.2f} s, its {finished} sessions finished")
 
 
-async def run(program):
+async def run(program, log):
     listener = socket.create_server(("127.0.0.1", 0))
     instances = [await Server.start(program, 10), await Server.start(program, 10)]
-    balancer = await balance(listener, instances)
+    balancer = await balance(listener, instances, log)
     try:
         clients = Clients(listener.getsockname())
         await both_up(clients.address)
@@ -154,4 +155,10 @@ async def run(program):
 
 
 sessions.raise_descriptor_limit(4_096)
-asyncio.run(asyncio.wait_for(run(sys.argv[1]), PATIENCE))
+with tempfile.TemporaryFile("w+") as log:
+    try:
+        asyncio.run(asyncio.wait_for(run(sys.argv[1], log), PATIENCE))
+    except BaseException:
+        log.seek(0)
+        print(log.read(), file=sys.stderr)
+        raise

@@ -19,16 +19,20 @@ pub(crate) async fn polite(io: Upgraded, _: Handshake) -> Result<(), Error> {
     loop {
         tokio::select! {
             message = socket.try_next() => match message? {
+                Some(Message::Close(_)) => break,
                 Some(message) => echo(&mut socket, message).await?,
                 None => return Ok(()),
             },
-            () = &mut draining => break,
+            () = &mut draining => {
+                let farewell = CloseFrame { code: CloseCode::Away, reason: "restarting".into() };
+                socket.close(Some(farewell)).await?;
+                break;
+            }
         }
     }
-    let farewell = CloseFrame { code: CloseCode::Away, reason: "restarting".into() };
-    socket.close(Some(farewell)).await?;
-    // The client's close frame is behind all that it sent before it got ours. A connection that is
-    // closed with octets unread is reset, and our close frame could be lost with it.
+    // Reading sends the answer to the client's close frame, or waits for the client's answer. That
+    // is behind all that the client sent before it got ours: a connection that is closed with
+    // octets unread is reset, and our close frame could be lost with it.
     while socket.try_next().await?.is_some() {}
     Ok(())
 }
