@@ -8,6 +8,8 @@ mod api;
 mod content;
 mod decisions;
 mod io;
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+mod observed;
 mod offers;
 mod peers;
 mod readiness;
