@@ -109,7 +109,7 @@ fn observe(test: impl Future<Output = ()>) -> (Vec<String>, Vec<String>) {
 }
 
 /// Sends a request to a layer around the inner service, closes, and waits until all is quiet.
-fn observe_one(layer: UpgradeLayer, request: &str) -> (Vec<String>, Vec<String>) {
+fn observe_one(layer: &UpgradeLayer, request: &str) -> (Vec<String>, Vec<String>) {
     observe(async {
         let mut wire = Wire::serve(layer.layer(inner(&Log::default())));
         wire.exchange(request).await;
@@ -175,7 +175,7 @@ fn a_connection_is_active_until_its_end() {
 fn a_rejection_is_seen_with_its_status() {
     let layer = UpgradeLayer::new()
         .on("foo/*", |_: Request<Bytes>| async { Err::<Switch, _>(StatusCode::FORBIDDEN) });
-    let (events, metrics) = observe_one(layer, &foo_1());
+    let (events, metrics) = observe_one(&layer, &foo_1());
     assert_eq!(events, [format!("INFO {SPAN}: rejected status=403")]);
     assert_eq!(
         metrics,
@@ -206,7 +206,7 @@ fn a_declined_request_is_seen_with_its_reason() {
         ("unaccepted", layer(), get("Connection: upgrade\r\nUpgrade: never\r\n")),
         ("capacity", full, get(FOO)),
     ] {
-        let (events, metrics) = observe_one(layer, &request);
+        let (events, metrics) = observe_one(&layer, &request);
         assert_eq!(events, [format!("DEBUG declined reason={reason:?}")]);
         assert_eq!(metrics, [format!("http_upgrades_declined_total{{reason={reason}}} 1")]);
     }
@@ -218,7 +218,7 @@ fn a_request_that_is_turned_away_is_seen_with_the_reason() {
     let draining = layer();
     draining.connections().drain();
     for (outcome, layer) in [("drained", draining), ("at_capacity", layer().max_connections(0))] {
-        let (events, metrics) = observe_one(layer, &foo_1());
+        let (events, metrics) = observe_one(&layer, &foo_1());
         assert_eq!(events, [format!("INFO turned away protocol=foo/1 outcome={outcome:?}")]);
         let total = format!("http_upgrades_total{{protocol=foo,outcome={outcome}}} 1");
         assert_eq!(metrics, [total]);
@@ -233,7 +233,7 @@ fn a_handler_that_fails_is_a_warning() {
             Err(std::io::Error::other("out of words"))
         })
     });
-    let (events, metrics) = observe_one(layer, &foo_1());
+    let (events, metrics) = observe_one(&layer, &foo_1());
     assert_eq!(
         events,
         [
@@ -260,7 +260,7 @@ fn a_handler_that_panics_is_an_error() {
         #[allow(unreachable_code, reason = "it says what the closure is to return")]
         Switch::to(|_: Upgraded| async {})
     });
-    let (events, metrics) = observe_one(before, &foo_1());
+    let (events, metrics) = observe_one(&before, &foo_1());
     let panicked = format!("ERROR {SPAN}: the handler panicked kind=Panicked source=");
     assert_eq!(events, [format!("{panicked}before the switch")]);
     let total = "http_upgrades_total{protocol=foo,outcome=panicked} 1";
@@ -271,7 +271,7 @@ fn a_handler_that_panics_is_an_error() {
             assert!(io.is_draining(), "behind the switch");
         })
     });
-    let (events, metrics) = observe_one(behind, &foo_1());
+    let (events, metrics) = observe_one(&behind, &foo_1());
     assert_eq!(events[1], format!("{panicked}behind the switch"));
     assert_eq!(events[2], format!("INFO {SPAN}: ended duration=0ns read=0 written=0"));
     assert!(metrics.contains(&total.into()), "{metrics:?}");
@@ -286,7 +286,7 @@ fn what_takes_too_long_is_a_warning() {
             Switch::to(|_: Upgraded| async {})
         },
     );
-    let (events, metrics) = observe_one(late, &foo_1());
+    let (events, metrics) = observe_one(&late, &foo_1());
     let text = "the handshake took too long kind=TimedOut source=deadline has elapsed";
     assert_eq!(events, [format!("WARN {SPAN}: {text}")]);
     let total = "http_upgrades_total{protocol=foo,outcome=timed_out} 1";
