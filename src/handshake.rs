@@ -2,11 +2,11 @@
 
 use std::{
     any::Any,
-    future::{self, Future},
+    future::Future,
     panic::{self, AssertUnwindSafe},
-    pin::pin,
+    pin::{Pin, pin},
     sync::{Arc, Weak},
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -18,6 +18,7 @@ use http::{
 use http_body::Body;
 use http_body_util::{BodyExt, Limited};
 use hyper::upgrade::OnUpgrade;
+use pin_project_lite::pin_project;
 use tokio::{
     sync::oneshot,
     time::{Instant, timeout_at},
@@ -91,7 +92,7 @@ impl Handshake {
         let offer: HeaderMap = lines.map(|line| (UPGRADE, line.clone())).collect();
         head.extensions.insert(session.protocol().clone());
         let request = Request::from_parts(head, content);
-        let decision = catch_panic(async { handler.upgrade(request).await });
+        let decision = CatchPanic { future: async { handler.upgrade(request).await } };
         match timeout_at(deadline, decision).await {
             Ok(Ok(Ok(switch))) => self.switch(switch, &offer, future, deadline),
             Ok(Ok(Err(rejection))) => {
@@ -139,17 +140,18 @@ impl Handshake {
     /// Runs what the handler switched to, once the 101 is sent and the connection free.
     async fn run(self, run: Run, sent: oneshot::Receiver<()>, deadline: Instant) {
         let Self { session, on_upgrade, .. } = self;
-        let connection = async {
+        // Pinned here: what `run_until_cancelled` is given by value, it holds twice.
+        let connection = pin!(async {
             let io = timeout_at(deadline, connection(sent, on_upgrade)).await;
             let io = io.map_err(|late| (UpgradeErrorKind::TimedOut, Some(late.into())))??;
             session.switched();
             let io = Upgraded::new(io, Arc::clone(&session));
-            match catch_panic(async { run(io).await }).await {
+            match (CatchPanic { future: async { run(io).await } }).await {
                 Ok(Ok(())) => Ok(()),
                 Ok(Err(error)) => Err((UpgradeErrorKind::Handler, Some(error))),
                 Err(panic) => Err((UpgradeErrorKind::Panicked, Some(panic))),
             }
-        };
+        });
         let end = session.aborting().run_until_cancelled(connection).await;
         if let Err((kind, source)) = end.unwrap_or(Err((UpgradeErrorKind::Aborted, None))) {
             session.failed(kind, source);
@@ -201,18 +203,29 @@ fn plain(status: StatusCode) -> Response<OwnBody> {
     response
 }
 
-/// Runs a handler's future. A panic in it becomes an error that holds the panic's message.
-async fn catch_panic<F>(future: F) -> Result<F::Output, BoxError>
+pin_project! {
+    /// Runs a handler's future. A panic in it becomes an error that holds the panic's message.
+    struct CatchPanic<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F> Future for CatchPanic<F>
 where
     F: Future,
 {
-    let mut future = pin!(future);
-    // The future is not polled again after a panic, so nobody sees what it may have left broken.
-    future::poll_fn(|cx| match panic::catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Ok),
-        Err(payload) => Poll::Ready(Err(panic_message(&*payload))),
-    })
-    .await
+    type Output = Result<F::Output, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = self.project().future;
+        // The future is not polled again after a panic, so nobody sees what it may have left
+        // broken.
+        match panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(panic_message(&*payload))),
+        }
+    }
 }
 
 /// The text that a panic was called with.

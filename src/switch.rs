@@ -1,11 +1,17 @@
 //! The "yes" of a handler: what the 101 says, and what happens on the connection afterwards.
 
-use std::{fmt, future::Future, pin::Pin};
+use std::{
+    fmt,
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{self, CONNECTION, UPGRADE},
 };
+use pin_project_lite::pin_project;
 
 use crate::{BoxError, Protocol, Upgraded, negotiation};
 
@@ -41,6 +47,27 @@ pub(crate) type Run = Box<dyn FnOnce(Upgraded) -> Outcome + Send>;
 /// A run's end.
 pub(crate) type Outcome = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
+pin_project! {
+    /// Ends with the outcome of what a handler runs. In an `async` block that would be held twice:
+    /// as what the block was given, and as what it awaits.
+    pub(crate) struct End<F> {
+        #[pin]
+        pub(crate) run: F,
+    }
+}
+
+impl<F> Future for End<F>
+where
+    F: Future,
+    F::Output: IntoOutcome,
+{
+    type Output = Result<(), BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().run.poll(cx).map(IntoOutcome::into_outcome)
+    }
+}
+
 impl Switch {
     /// Switches, and runs `run` on the connection.
     ///
@@ -62,10 +89,7 @@ impl Switch {
         Self {
             headers: HeaderMap::new(),
             protocols: None,
-            run: Box::new(|io| {
-                let end = run(io);
-                Box::pin(async { end.await.into_outcome() })
-            }),
+            run: Box::new(|io| Box::pin(End { run: run(io) })),
         }
     }
 

@@ -10,10 +10,10 @@ use std::{
     fmt,
     future::Future,
     sync::{Arc, OnceLock},
-    time::Instant,
 };
 
 use http::{StatusCode, request};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -160,8 +160,9 @@ impl Drop for Session {
     fn drop(&mut self) {
         if let Some(switched) = self.switched.get() {
             let (read, written) = self.octets.get().copied().unwrap_or_default();
-            self.span.ended(switched.elapsed(), read, written);
-            metrics::duration(&self.protocol, switched.elapsed());
+            let duration = switched.elapsed();
+            self.span.ended(duration, read, written);
+            metrics::duration(&self.protocol, duration);
         }
         metrics::active(&self.protocol, -1.0);
     }

@@ -8,11 +8,11 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 use crate::{Protocol, UpgradeError, UpgradeErrorKind, negotiation::Decline};
 
 pub(super) fn declined(decline: Decline) {
-    debug!(reason = reason(decline), "declined");
+    debug!(target: TARGET, reason = reason(decline), "declined");
 }
 
 pub(super) fn turned_away(protocol: &Protocol<'_>, outcome: &'static str) {
-    info!(%protocol, outcome, "turned away");
+    info!(target: TARGET, %protocol, outcome, "turned away");
 }
 
 /// The span of a connection.
@@ -24,6 +24,7 @@ pub(super) struct Span(tracing::Span);
 impl Span {
     pub(super) fn new(protocol: &Protocol<'_>, head: &request::Parts) -> Self {
         let span = info_span!(
+            target: TARGET,
             parent: None,
             "upgrade",
             %protocol,
@@ -42,24 +43,24 @@ impl Span {
     }
 
     pub(super) fn rejected(&self, status: StatusCode) {
-        info!(parent: &self.0, status = status.as_u16(), "rejected");
+        info!(target: TARGET, parent: &self.0, status = status.as_u16(), "rejected");
     }
 
     pub(super) fn switched(&self) {
-        info!(parent: &self.0, "switched");
+        info!(target: TARGET, parent: &self.0, "switched");
     }
 
     pub(super) fn failed(&self, failure: &UpgradeError) {
-        let source = failure.source();
-        if failure.kind() == UpgradeErrorKind::Panicked {
-            error!(parent: &self.0, source, "{failure}");
+        let (kind, source) = (failure.kind(), failure.source());
+        if kind == UpgradeErrorKind::Panicked {
+            error!(target: TARGET, parent: &self.0, ?kind, source, "{failure}");
         } else {
-            warn!(parent: &self.0, source, "{failure}");
+            warn!(target: TARGET, parent: &self.0, ?kind, source, "{failure}");
         }
     }
 
     pub(super) fn ended(&self, duration: Duration, read: u64, written: u64) {
-        info!(parent: &self.0, ?duration, read, written, "ended");
+        info!(target: TARGET, parent: &self.0, ?duration, read, written, "ended");
     }
 }
 
@@ -74,3 +75,6 @@ fn reason(decline: Decline) -> &'static str {
         Decline::Capacity => "capacity",
     }
 }
+
+/// What `RUST_LOG` calls it. The default is the path of this module, which nobody outside knows.
+const TARGET: &str = "tower_upgrade";

@@ -10,7 +10,10 @@ use http::{HeaderValue, Request, header, request};
 
 use self::handshake::Checked;
 pub use self::origins::Origins;
-use crate::{IntoOutcome, Rejection, Switch, UpgradeHandler, Upgraded, switch::Outcome};
+use crate::{
+    IntoOutcome, Rejection, Switch, UpgradeHandler, Upgraded,
+    switch::{End, Outcome},
+};
 
 /// A handler that answers the opening handshake of RFC 6455 §4.2 and hands the connection over.
 ///
@@ -143,10 +146,7 @@ impl WebSocket {
         Fut: Future + Send + 'static,
         Fut::Output: IntoOutcome,
     {
-        let run = move |io, handshake| -> Outcome {
-            let end = run(io, handshake);
-            Box::pin(async { end.await.into_outcome() })
-        };
+        let run = move |io, handshake| -> Outcome { Box::pin(End { run: run(io, handshake) }) };
         Self {
             config: Arc::new(Config {
                 run: Arc::new(run),

@@ -85,3 +85,19 @@ fn a_clone_of_the_service_costs_no_allocation_above_the_inner_services() {
     let counted = allocation_counter::measure(|| drop(std::hint::black_box(service.clone())));
     assert_eq!(counted.count_total, 0);
 }
+
+/// The same for a subscriber that has not asked for what is logged of such a request.
+#[cfg(feature = "tracing")]
+#[test]
+fn a_declined_request_costs_no_allocation_if_its_log_level_is_off() {
+    use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt};
+
+    let inner =
+        service_fn(|_: Req| async { Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new())) });
+    let mut service = fixture(&Log::default()).layer(inner);
+    let offer = [("connection", "upgrade"), ("upgrade", "nope")];
+    let subscriber = tracing_subscriber::registry().with(LevelFilter::INFO);
+    tracing::subscriber::with_default(subscriber, || {
+        assert_eq!(allocations(&mut service, request(&offer)), 0);
+    });
+}

@@ -18,6 +18,8 @@ mod decisions;
 mod frames;
 mod io;
 mod model;
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+mod observed;
 mod offers;
 mod peers;
 mod places;

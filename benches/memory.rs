@@ -1,0 +1,117 @@
+//! What an idle upgraded connection costs in memory, behind this crate and behind hyper alone.
+//!
+//! Both serve the same pipes in the same program, and both run the same handler: it waits for an
+//! octet that does not come. What is allocated when all is quiet is counted, so that the figures
+//! are the same on every machine. Fails if the difference is 1 KiB or more.
+//!
+//! ```sh
+//! cargo bench --bench memory
+//! cargo bench --bench memory --all-features
+//! ```
+#![allow(clippy::print_stdout, reason = "a measurement talks to its reader")]
+#![allow(missing_docs, reason = "nothing is exported")]
+
+use std::{convert::Infallible, error::Error, io};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request, Response, StatusCode,
+    header::{CONNECTION, UPGRADE},
+};
+use http_body_util::Empty;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tower::Layer;
+use tower_upgrade::{Switch, UpgradeLayer, Upgraded};
+
+type Never<B> = Result<Response<B>, Infallible>;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let hyper = measure(|server| {
+        let service = service_fn(bare);
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        tokio::spawn(connection.with_upgrades());
+    })?;
+    let layer = UpgradeLayer::new()
+        .on("quiet", |_request: Request<Bytes>| async { Switch::to(|io: Upgraded| quiet(io)) });
+    let service = TowerToHyperService::new(layer.layer(tower::service_fn(plain)));
+    let this = measure(|server| {
+        let service = service.clone();
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
+        tokio::spawn(connection.with_upgrades());
+    })?;
+    println!("octets for each of {CONNECTIONS} idle upgraded connections");
+    println!("hyper alone  {hyper:>6}");
+    println!("this crate   {this:>6}");
+    println!("difference   {:>6}", this - hyper);
+    if this - hyper < LIMIT { Ok(()) } else { Err(format!("{LIMIT} or more").into()) }
+}
+
+/// Serves connections, has all of them upgraded, and returns what each then holds.
+fn measure(serve: impl Fn(DuplexStream)) -> io::Result<i64> {
+    // One thread, because it is threads that allocations are counted by.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut clients = Vec::with_capacity(CONNECTIONS + 1);
+    // Whatever is made once is made now.
+    runtime.block_on(connect(&mut clients, &serve, 1))?;
+    let mut connected = Ok(());
+    let counted = allocation_counter::measure(|| {
+        connected = runtime.block_on(connect(&mut clients, &serve, CONNECTIONS));
+    });
+    connected?;
+    Ok(counted.bytes_current / i64::try_from(CONNECTIONS).map_err(io::Error::other)?)
+}
+
+async fn connect(
+    clients: &mut Vec<DuplexStream>,
+    serve: &impl Fn(DuplexStream),
+    connections: usize,
+) -> io::Result<()> {
+    for _ in 0..connections {
+        let (mut client, server) = tokio::io::duplex(1024);
+        serve(server);
+        client.write_all(REQUEST).await?;
+        let mut octet = [0];
+        let mut answer = Vec::with_capacity(1024);
+        while !answer.ends_with(b"\r\n\r\n!") {
+            client.read_exact(&mut octet).await?;
+            answer.push(octet[0]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101 "));
+        clients.push(client);
+    }
+    Ok(())
+}
+
+/// Says that it runs, and waits for an octet that does not come.
+async fn quiet(mut io: impl AsyncRead + tokio::io::AsyncWrite + Unpin) -> io::Result<()> {
+    io.write_all(b"!").await?;
+    io.read_u8().await.map(drop)
+}
+
+/// What one writes without this crate: no negotiation, no limit, and nobody who knows about it.
+async fn bare(mut request: Request<Incoming>) -> Never<Empty<Bytes>> {
+    let on_upgrade = hyper::upgrade::on(&mut request);
+    tokio::spawn(async move {
+        if let Ok(io) = on_upgrade.await {
+            quiet(TokioIo::new(io)).await.ok();
+        }
+    });
+    let mut response = Response::new(Empty::new());
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("quiet"));
+    Ok(response)
+}
+
+async fn plain(_request: Request<Incoming>) -> Never<Empty<Bytes>> {
+    Ok(Response::new(Empty::new()))
+}
+
+const CONNECTIONS: usize = 1_000;
+const LIMIT: i64 = 1024;
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\n\
+    Host: localhost\r\n\
+    Connection: upgrade\r\n\
+    Upgrade: quiet\r\n\r\n";

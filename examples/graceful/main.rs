@@ -1,0 +1,127 @@
+//! A server that ends without losing anybody: it stops listening, tells whoever is connected, and
+//! waits for them.
+//!
+//! - `/ws` echoes WebSocket messages. On SIGTERM or ctrl-C the handler sends a close frame with
+//!   code 1001 and finishes the close handshake.
+//! - `/stuck` does the same, and ignores the signal: it is aborted at the deadline.
+//! - `/healthz` answers 200, and 503 once the end has begun, for a load balancer.
+//! - New upgrades are answered with 503 and `Connection: close` by then, on the connections that
+//!   are open; other requests are answered until the end.
+//! - With the feature `tracing`, `RUST_LOG` says what is logged; with `metrics`, `/metrics` has them.
+//!
+//! Run it, with another address than `127.0.0.1:3000` and another deadline than 10 seconds if you
+//! like:
+//!
+//! ```sh
+//! RUST_LOG=info cargo run --example graceful --features websocket,tracing,metrics -- 127.0.0.1:3000 10
+//! ```
+//!
+//! connect from another terminal, and press ctrl-C in the first:
+//!
+//! ```sh
+//! npx wscat --connect ws://127.0.0.1:3000/ws
+//! ```
+#![allow(clippy::print_stdout, reason = "an example talks to its reader")]
+
+mod echo;
+mod listener;
+mod telemetry;
+
+use std::{
+    env,
+    future::{Future, IntoFuture},
+    io,
+    time::Duration,
+};
+
+use axum::{Router, extract::State, routing::get, serve::ListenerExt};
+use http::StatusCode;
+use tokio::{
+    net::TcpListener,
+    time::{Instant, timeout_at},
+};
+use tokio_util::sync::CancellationToken;
+use tower_upgrade::{
+    BoxError, Connections, Shutdown, UpgradeHandler, UpgradeLayer, websocket::WebSocket,
+};
+
+use crate::listener::UntilDrained;
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let mut arguments = env::args().skip(1);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
+    let deadline = Duration::from_secs(arguments.next().map_or(Ok(10), |text| text.parse())?);
+
+    telemetry::log();
+    let metrics = telemetry::metrics()?;
+    // From here on a signal is noticed, even one that comes before anybody waits for it.
+    let signal = signal()?;
+    let listener = TcpListener::bind(address).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+
+    let connections = Connections::new();
+    let app = Router::new()
+        .route("/", get(|| async { "Open a WebSocket at /ws.\n" }))
+        .route("/healthz", get(health))
+        .with_state(connections.clone())
+        .merge(metrics);
+    let layer = UpgradeLayer::new()
+        .with_connections(connections.clone())
+        .on("websocket", WebSocket::new(echo::polite).when(|head| head.uri.path() == "/ws"))
+        .on("websocket", WebSocket::new(echo::stuck).when(|head| head.uri.path() == "/stuck"));
+
+    // Small messages would wait for the acknowledgement of the ones before them.
+    let listener = UntilDrained::new(listener, connections.clone()).tap_io(|io| {
+        io.set_nodelay(true).ok();
+    });
+    let stop = CancellationToken::new();
+    let server = axum::serve(listener, app.layer(layer))
+        .with_graceful_shutdown(stop.clone().cancelled_owned());
+    let server = tokio::spawn(server.into_future());
+
+    signal.await;
+    let until = Instant::now() + deadline;
+    // The server goes on meanwhile. If it were told first it would close the HTTP connections that
+    // are idle, and a request that is on its way there would get no answer.
+    let Shutdown { finished, aborted, .. } = connections.shutdown(deadline).await;
+    stop.cancel();
+    // Nothing but requests that are being answered can be left.
+    timeout_at(until.max(Instant::now() + LAST_ANSWERS), server).await.ok();
+    println!("{finished} finished, {aborted} aborted");
+    Ok(())
+}
+
+async fn health(State(connections): State<Connections>) -> (StatusCode, &'static str) {
+    if connections.is_draining() {
+        (StatusCode::SERVICE_UNAVAILABLE, "draining\n")
+    } else {
+        (StatusCode::OK, "ready\n")
+    }
+}
+
+/// Waits for SIGTERM or ctrl-C.
+#[cfg(unix)]
+fn signal() -> io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+/// Waits for ctrl-C.
+#[cfg(not(unix))]
+fn signal() -> io::Result<impl Future<Output = ()>> {
+    Ok(async {
+        tokio::signal::ctrl_c().await.ok();
+    })
+}
+
+/// How long requests that are being answered at the deadline may still take.
+const LAST_ANSWERS: Duration = Duration::from_secs(1);

@@ -1,0 +1,309 @@
+//! What an operator sees: spans, events and metrics, each under its documented name.
+
+use std::{fmt::Write, future::Future, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use tokio::io::AsyncWriteExt;
+use tower::Layer;
+use tower_http::trace::TraceLayer;
+use tower_upgrade::{AtCapacity, Switch, UpgradeHandler, UpgradeLayer, Upgraded};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id},
+};
+use tracing_subscriber::{
+    layer::{Context, Layer as Observe, SubscriberExt},
+    registry::LookupSpan,
+};
+
+use crate::support::*;
+
+/// Writes down what this crate reports: `INFO upgrade{…}: switched`.
+struct Capture(Log);
+
+struct Described(String);
+
+#[derive(Default)]
+struct Fields {
+    message: String,
+    others: String,
+}
+
+impl Visit for Fields {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        if field.name() == "message" {
+            self.message = format!("{value:?}");
+        } else {
+            write!(self.others, " {field}={value:?}").unwrap();
+        }
+    }
+}
+
+impl<S> Observe<S> for Capture
+where
+    S: Subscriber + for<'span> LookupSpan<'span>,
+{
+    fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
+        let mut fields = Fields::default();
+        attributes.record(&mut fields);
+        let span = context.span(id).unwrap();
+        let parent = span.parent().map(|parent| format!("{} > ", parent.name()));
+        let parent = parent.unwrap_or_default();
+        let text = format!("{parent}{}{{{}}}", span.name(), fields.others.trim_start());
+        span.extensions_mut().insert(Described(text));
+    }
+
+    fn on_follows_from(&self, id: &Id, follows: &Id, context: Context<'_, S>) {
+        let name = |id| context.span(id).unwrap().name();
+        self.0.push(format!("{} follows from {}", name(id), name(follows)));
+    }
+
+    fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
+        if event.metadata().target() != "tower_upgrade" {
+            return;
+        }
+        let mut fields = Fields::default();
+        event.record(&mut fields);
+        let span = context.event_span(event);
+        let span = span.map(|span| span.extensions().get::<Described>().unwrap().0.clone() + ": ");
+        let level = event.metadata().level();
+        self.0.push(format!(
+            "{level} {}{}{}",
+            span.unwrap_or_default(),
+            fields.message,
+            fields.others
+        ));
+    }
+}
+
+/// Runs the future to its end, and all that it started. Returns the events in order, and the
+/// metrics, sorted.
+fn observe(test: impl Future<Output = ()>) -> (Vec<String>, Vec<String>) {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::registry().with(Capture(log.clone()));
+    let recorder = DebuggingRecorder::new();
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+    // One thread, because both are set for one.
+    tracing::subscriber::with_default(subscriber, || {
+        metrics::with_local_recorder(&recorder, || runtime.block_on(test));
+    });
+    let snapshot = recorder.snapshotter().snapshot().into_vec().into_iter();
+    let metrics = snapshot.map(|(key, _, _, value)| {
+        let (_, key) = key.into_parts();
+        let labels = key.labels().map(|label| format!("{}={}", label.key(), label.value()));
+        let labels: Vec<String> = labels.collect();
+        let value = match value {
+            DebugValue::Counter(count) => count.to_string(),
+            DebugValue::Gauge(value) => value.to_string(),
+            DebugValue::Histogram(values) => format!("{values:?}"),
+        };
+        format!("{}{{{}}} {value}", key.name(), labels.join(","))
+    });
+    let mut metrics: Vec<String> = metrics.collect();
+    metrics.sort();
+    (log.take(), metrics)
+}
+
+/// Sends a request to a layer around the inner service, closes, and waits until all is quiet.
+fn observe_one(layer: &UpgradeLayer, request: &str) -> (Vec<String>, Vec<String>) {
+    observe(async {
+        let mut wire = Wire::serve(layer.layer(inner(&Log::default())));
+        wire.exchange(request).await;
+        wire.io.shutdown().await.unwrap();
+        settle().await;
+    })
+}
+
+const SPAN: &str = "upgrade{protocol=foo/1 method=GET path=\"/x\"}";
+
+/// Offers `foo/1`.
+fn foo_1() -> String {
+    get("Connection: upgrade\r\nUpgrade: foo/1\r\n")
+}
+
+#[test]
+fn a_connection_is_seen_from_its_switch_to_its_end() {
+    let (events, metrics) = observe(async {
+        let layer = UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo"));
+        let service = layer.layer(inner(&Log::default()));
+        let mut wire = Wire::serve(TraceLayer::new_for_http().layer(service));
+        wire.exchange(foo_1()).await;
+        wire.exchange("hello").await;
+        wire.io.shutdown().await.unwrap();
+        settle().await;
+    });
+    assert_eq!(
+        events,
+        [
+            // A root: the request's span ends long before.
+            "upgrade follows from request".to_owned(),
+            format!("INFO {SPAN}: switched"),
+            format!("INFO {SPAN}: ended duration=2s read=5 written=7"),
+        ]
+    );
+    assert_eq!(
+        metrics,
+        [
+            "http_upgrade_duration_seconds{protocol=foo} [2.0]",
+            "http_upgrades_active{protocol=foo} 0",
+            // Without the version, which the client chooses.
+            "http_upgrades_total{protocol=foo,outcome=switched} 1",
+        ]
+    );
+}
+
+#[test]
+fn a_connection_is_active_until_its_end() {
+    let (_, metrics) = observe(async {
+        let layer = UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo"));
+        let mut wire = Wire::serve(layer.layer(inner(&Log::default())));
+        wire.exchange(foo_1()).await;
+        // Keeps it open for as long as there is a runtime.
+        drop(tokio::spawn(async move {
+            std::future::pending::<()>().await;
+            drop(wire);
+        }));
+    });
+    assert!(metrics.contains(&"http_upgrades_active{protocol=foo} 1".into()), "{metrics:?}");
+}
+
+#[test]
+fn a_rejection_is_seen_with_its_status() {
+    let layer = UpgradeLayer::new()
+        .on("foo/*", |_: Request<Bytes>| async { Err::<Switch, _>(StatusCode::FORBIDDEN) });
+    let (events, metrics) = observe_one(&layer, &foo_1());
+    assert_eq!(events, [format!("INFO {SPAN}: rejected status=403")]);
+    assert_eq!(
+        metrics,
+        [
+            "http_upgrades_active{protocol=foo} 0",
+            "http_upgrades_total{protocol=foo,outcome=rejected} 1",
+        ]
+    );
+}
+
+#[test]
+fn a_declined_request_is_seen_with_its_reason() {
+    let layer = || {
+        let never = echo(&Log::default(), "never").when(|_| false);
+        UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo")).on("never", never)
+    };
+    let full = layer().max_connections(0).at_capacity(AtCapacity::Forward);
+    for (reason, layer, request) in [
+        ("request", layer(), request("TRACE /x HTTP/1.1", FOO)),
+        ("connection", layer(), get("Upgrade: foo\r\n")),
+        ("upgrade", layer(), get("Connection: upgrade\r\nUpgrade: foo;\r\n")),
+        ("unregistered", layer(), get("Connection: upgrade\r\nUpgrade: bar\r\n")),
+        (
+            "content",
+            layer(),
+            post("Connection: upgrade\r\nUpgrade: foo\r\nContent-Length: 1\r\n", "x"),
+        ),
+        ("unaccepted", layer(), get("Connection: upgrade\r\nUpgrade: never\r\n")),
+        ("capacity", full, get(FOO)),
+    ] {
+        let (events, metrics) = observe_one(&layer, &request);
+        assert_eq!(events, [format!("DEBUG declined reason={reason:?}")]);
+        assert_eq!(metrics, [format!("http_upgrades_declined_total{{reason={reason}}} 1")]);
+    }
+}
+
+#[test]
+fn a_request_that_is_turned_away_is_seen_with_the_reason() {
+    let layer = || UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo"));
+    let draining = layer();
+    draining.connections().drain();
+    for (outcome, layer) in [("drained", draining), ("at_capacity", layer().max_connections(0))] {
+        let (events, metrics) = observe_one(&layer, &foo_1());
+        assert_eq!(events, [format!("INFO turned away protocol=foo/1 outcome={outcome:?}")]);
+        let total = format!("http_upgrades_total{{protocol=foo,outcome={outcome}}} 1");
+        assert_eq!(metrics, [total]);
+    }
+}
+
+#[test]
+fn a_handler_that_fails_is_a_warning() {
+    let layer = UpgradeLayer::new().on("foo/*", |_: Request<Bytes>| async {
+        Switch::to(|mut io: Upgraded| async move {
+            io.write_all(b"half").await?;
+            Err(std::io::Error::other("out of words"))
+        })
+    });
+    let (events, metrics) = observe_one(&layer, &foo_1());
+    assert_eq!(
+        events,
+        [
+            format!("INFO {SPAN}: switched"),
+            format!("WARN {SPAN}: the handler failed kind=Handler source=out of words"),
+            format!("INFO {SPAN}: ended duration=0ns read=0 written=4"),
+        ]
+    );
+    assert_eq!(
+        metrics,
+        [
+            "http_upgrade_duration_seconds{protocol=foo} [0.0]",
+            "http_upgrades_active{protocol=foo} 0",
+            "http_upgrades_total{protocol=foo,outcome=failed} 1",
+            "http_upgrades_total{protocol=foo,outcome=switched} 1",
+        ]
+    );
+}
+
+#[test]
+fn a_handler_that_panics_is_an_error() {
+    let before = UpgradeLayer::new().on("foo/*", |_: Request<Bytes>| async {
+        panic!("before the switch");
+        #[allow(unreachable_code, reason = "it says what the closure is to return")]
+        Switch::to(|_: Upgraded| async {})
+    });
+    let (events, metrics) = observe_one(&before, &foo_1());
+    let panicked = format!("ERROR {SPAN}: the handler panicked kind=Panicked source=");
+    assert_eq!(events, [format!("{panicked}before the switch")]);
+    let total = "http_upgrades_total{protocol=foo,outcome=panicked} 1";
+    assert_eq!(metrics, ["http_upgrades_active{protocol=foo} 0", total]);
+
+    let behind = UpgradeLayer::new().on("foo/*", |_: Request<Bytes>| async {
+        Switch::to(|io: Upgraded| async move {
+            assert!(io.is_draining(), "behind the switch");
+        })
+    });
+    let (events, metrics) = observe_one(&behind, &foo_1());
+    assert_eq!(events[1], format!("{panicked}behind the switch"));
+    assert_eq!(events[2], format!("INFO {SPAN}: ended duration=0ns read=0 written=0"));
+    assert!(metrics.contains(&total.into()), "{metrics:?}");
+}
+
+#[test]
+fn what_takes_too_long_is_a_warning() {
+    let late = UpgradeLayer::new().handshake_timeout(Duration::from_millis(10)).on(
+        "foo/*",
+        |_: Request<Bytes>| async {
+            std::future::pending::<()>().await;
+            Switch::to(|_: Upgraded| async {})
+        },
+    );
+    let (events, metrics) = observe_one(&late, &foo_1());
+    let text = "the handshake took too long kind=TimedOut source=deadline has elapsed";
+    assert_eq!(events, [format!("WARN {SPAN}: {text}")]);
+    let total = "http_upgrades_total{protocol=foo,outcome=timed_out} 1";
+    assert_eq!(metrics, ["http_upgrades_active{protocol=foo} 0", total]);
+}
+
+#[test]
+fn an_abort_is_a_warning() {
+    let (events, metrics) = observe(async {
+        let layer = UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo"));
+        let mut wire = Wire::serve(layer.layer(inner(&Log::default())));
+        wire.exchange(foo_1()).await;
+        layer.connections().shutdown(Duration::ZERO).await;
+    });
+    let text = "the connection was left at the deadline of the shutdown kind=Aborted";
+    assert_eq!(events[1], format!("WARN {SPAN}: {text}"));
+    assert_eq!(events.len(), 3, "{events:?}");
+    let total = "http_upgrades_total{protocol=foo,outcome=aborted} 1";
+    assert!(metrics.contains(&total.into()), "{metrics:?}");
+}
