@@ -17,7 +17,8 @@ pin_project! {
     /// The body of the responses of [`Upgrade`](crate::Upgrade).
     ///
     /// It is the inner service's body wherever the response is the inner service's: the same
-    /// frames, the same size hint, the same end. See the [crate's documentation](crate) for an
+    /// frames, the same size hint, the same end. It is not `Sync`, since a rejection's body need
+    /// not be: box it with `boxed_unsync`. See the [crate's documentation](crate) for an
     /// example.
     pub struct UpgradeBody<B> {
         #[pin]
@@ -43,6 +44,15 @@ impl<B> UpgradeBody<B> {
 
     pub(crate) fn own(body: OwnBody) -> Self {
         Self { kind: Kind::Own { body } }
+    }
+}
+
+impl<B> Default for UpgradeBody<B>
+where
+    B: Default,
+{
+    fn default() -> Self {
+        Self::inner(B::default())
     }
 }
 

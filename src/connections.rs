@@ -54,8 +54,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     stats: Stats,
-    /// How many places were given back.
-    ended: usize,
+    /// How many places were given back before connections were aborted.
+    finished: usize,
 }
 
 /// How [`Connections::shutdown`] ended.
@@ -107,8 +107,9 @@ impl Connections {
     /// Stops taking requests, and tells the handlers.
     ///
     /// From now on a request that a handler would take over is answered with 503 and
-    /// `Connection: close`, and [`Upgraded::draining`](crate::Upgraded::draining) is ready. A
-    /// handshake that has begun goes on. Nothing takes this back.
+    /// `Connection: close`, with [`AtCapacity::Forward`](crate::AtCapacity::Forward) too, and
+    /// [`Upgraded::draining`](crate::Upgraded::draining) is ready. A handshake that has begun goes
+    /// on. Nothing takes this back.
     pub fn drain(&self) {
         self.shared.draining.cancel();
     }
@@ -148,18 +149,20 @@ impl Connections {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped the connections are still told to drain, and none is aborted.
+    /// If the future is dropped after it was polled, the connections are told to drain all the
+    /// same, and none is aborted.
     ///
     /// # Panics
     ///
     /// Panics if the tokio runtime has no timer.
     pub async fn shutdown(&self, deadline: Duration) -> Shutdown {
-        let ended_before = self.shared.state.borrow().ended;
+        let finished_before = self.shared.state.borrow().finished;
         self.drain();
         timeout(deadline, self.drained()).await.ok();
         let shutdown = {
             let state = self.shared.state.borrow();
-            Shutdown { finished: state.ended - ended_before, aborted: state.stats.active }
+            let finished = state.finished - finished_before;
+            Shutdown { finished, aborted: state.stats.active }
         };
         if shutdown.aborted > 0 {
             self.shared.aborting.cancel();
@@ -238,7 +241,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.connections.shared.state.send_if_modified(|state| {
             state.stats.active -= 1;
-            state.ended += 1;
+            state.finished += usize::from(!self.aborting().is_cancelled());
             state.stats.active == 0
         });
     }

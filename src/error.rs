@@ -44,12 +44,13 @@ pub enum UpgradeErrorKind {
     Replaced,
     /// The HTTP server does not let go of its connections. The handler was not run.
     NotEnabled,
-    /// The connection ended before it was switched. The handler was not run.
+    /// The connection ended, or a layer outside gave up, before it was switched. The handler was
+    /// not run.
     Disconnected,
     /// The handshake took longer than
     /// [`UpgradeLayer::handshake_timeout`](crate::UpgradeLayer::handshake_timeout). The client got
-    /// a 408 if its content was late, and a 503 if the handler was; if the connection was late, the
-    /// handler was not run.
+    /// a 408 if its content was late, and a 503 if the handler was. If it was the connection that
+    /// was late, the client may get its 101, and then the end; the handler was not run.
     TimedOut,
     /// What the handler ran on the connection returned an error.
     Handler,

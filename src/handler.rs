@@ -109,7 +109,8 @@ pub trait UpgradeHandler: Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped if the client goes away or an outer layer gives up.
+    /// The future is dropped if the HTTP server notices that the client went away, which hyper
+    /// does not while octets that the client sent early are unread, or if a layer outside gives up.
     fn upgrade(
         &self,
         request: Request<Bytes>,

@@ -52,7 +52,7 @@ impl Handshake {
         B::Error: Into<BoxError>,
     {
         let session = Arc::clone(&self.session);
-        let deadline = Instant::now() + self.timeout;
+        let deadline = Instant::now() + self.timeout.min(FOREVER);
         let response = session.instrument(self.decide(head, body, future, deadline));
         let aborted = || {
             session.failed(UpgradeErrorKind::Aborted, None);
@@ -140,22 +140,24 @@ impl Handshake {
     /// Runs what the handler switched to, once the 101 is sent and the connection free.
     async fn run(self, run: Run, sent: oneshot::Receiver<()>, deadline: Instant) {
         let Self { session, on_upgrade, .. } = self;
-        // Pinned here: what `run_until_cancelled` is given by value, it holds twice.
-        let connection = pin!(async {
-            let io = timeout_at(deadline, connection(sent, on_upgrade)).await;
-            let io = io.map_err(|late| (UpgradeErrorKind::TimedOut, Some(late.into())))??;
-            session.switched();
-            let io = Upgraded::new(io, Arc::clone(&session));
-            match (CatchPanic { future: async { run(io).await } }).await {
-                Ok(Ok(())) => Ok(()),
-                Ok(Err(error)) => Err((UpgradeErrorKind::Handler, Some(error))),
-                Err(panic) => Err((UpgradeErrorKind::Panicked, Some(panic))),
+        // Pinned here, because a future that is handed to another `async fn` is held twice, and
+        // these are held as long as the connection.
+        let connection = pin!(CatchPanic {
+            future: async {
+                let io = timeout_at(deadline, connection(sent, on_upgrade)).await;
+                let io = io.map_err(|late| (UpgradeErrorKind::TimedOut, Some(late.into())))??;
+                session.switched();
+                let io = Upgraded::new(io, Arc::clone(&session));
+                run(io).await.map_err(|error| (UpgradeErrorKind::Handler, Some(error)))
             }
         });
-        let end = session.aborting().run_until_cancelled(connection).await;
-        if let Err((kind, source)) = end.unwrap_or(Err((UpgradeErrorKind::Aborted, None))) {
-            session.failed(kind, source);
-        }
+        let (kind, source) = match session.aborting().run_until_cancelled(connection).await {
+            Some(Ok(Ok(()))) => return,
+            Some(Ok(Err(failure))) => failure,
+            Some(Err(panic)) => (UpgradeErrorKind::Panicked, Some(panic)),
+            None => (UpgradeErrorKind::Aborted, None),
+        };
+        session.failed(kind, source);
     }
 }
 
@@ -234,3 +236,6 @@ fn panic_message(payload: &(dyn Any + Send)) -> BoxError {
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a value that is not text").into()
 }
+
+/// Longer than any server runs, and short enough to be added to an instant.
+const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);

@@ -16,8 +16,8 @@ use crate::{
 /// A [`Layer`] that switches protocols on HTTP/1.1 connections, and forwards every request that
 /// it does not switch for untouched.
 ///
-/// Cheap to clone: the clones and the services made from them share the registrations and the
-/// [`Connections`].
+/// Cheap to clone: the clones, and the services made from them, share the [`Connections`]. A clone
+/// that is configured further has its own registrations.
 ///
 /// See the [crate's documentation](crate) for an example and for where it goes among other layers.
 #[derive(Clone, Debug, Default)]
@@ -143,7 +143,7 @@ impl UpgradeLayer {
     ///
     /// It is called for requests that a handler took over, not for those that were forwarded or
     /// refused with a [`Rejection`](crate::Rejection). It runs on the task that failed, so it
-    /// must not block.
+    /// must not block. A panic in it is caught.
     ///
     /// # Example
     ///
@@ -167,7 +167,8 @@ impl UpgradeLayer {
         self
     }
 
-    /// Returns the connections that this layer and its clones upgrade.
+    /// Returns the connections that this layer and its clones upgrade: those that it was
+    /// [given](Self::with_connections), if that was before.
     pub fn connections(&self) -> Connections {
         self.config.observer.connections.clone()
     }

@@ -78,11 +78,21 @@
 //!
 //! A layer outside that answers something else in place of the 101, such as a time limit, is
 //! respected: the handler does not run. To tell, this layer relies on the HTTP server asking the
-//! body of the 101 for its end. A layer outside whose response body does not pass on
-//! [`is_end_stream`](http_body::Body::is_end_stream), such as tower-http's
-//! `ResponseBodyTimeoutLayer`, hides that, and no handler will run behind it; put it inside. A
-//! layer that changes the status of the 101 and keeps its body is noticed as well, unless another
-//! layer has asked that body for its size.
+//! body of the 101 whether it has ended, and how long it is. So:
+//!
+//! - A layer outside that hides this from the body, such as tower-http's
+//!   `ResponseBodyTimeoutLayer`, or that reads response bodies and makes new ones, has the client
+//!   get its 101 and then the end. Put it inside. The same goes for `RequestBodyTimeoutLayer`,
+//!   which hides that a request has no content, so that it is forwarded.
+//! - A layer that changes the status of the 101 and keeps its body is noticed, unless the new status
+//!   has no content (204 and 304), or a layer has asked the body for its size before. A layer that
+//!   asks both questions itself, and then answers something else, is not noticed. Make a new
+//!   response instead.
+//! - axum replaces the body of the response to HEAD. Where a handler takes HEAD over, put the layer
+//!   around the `Router`; on the `Router` or a route, such a client gets its 101 and then the end.
+//!
+//! Layers that need a body with a default, such as tower-http's `CorsLayer` and `TimeoutLayer`, fit
+//! outside if the inner service's body has one.
 //!
 //! # What is forwarded
 //!
@@ -90,8 +100,8 @@
 //! option in `Connection`, or whose `Connection` or `Upgrade` is malformed, has more than 64
 //! members or more than 8 KiB; requests that offer nothing that a handler is registered for and
 //! [accepts](UpgradeHandler::accepts); and requests with content of unknown length, more than the
-//! handler's [limit](UpgradeHandler::body_limit), or announced by an `Expect` that hyper would
-//! leave unanswered. hyper's `OnUpgrade` is then still in the request's extensions, for whoever
+//! handler's [limit](UpgradeHandler::body_limit), other than the head announces, or expected by an
+//! `Expect` that hyper would leave unanswered. hyper's `OnUpgrade` is then still in the request's extensions, for whoever
 //! may want it inside.
 //!
 //! # Shutdown
@@ -105,8 +115,8 @@
 //! # Limits
 //!
 //! A handshake may take [10 seconds](UpgradeLayer::handshake_timeout) altogether. How many upgraded
-//! connections there may be is [not limited](UpgradeLayer::max_connections) unless you say so.
-//! Both need the timer of a tokio runtime, as `#[tokio::main]` has it.
+//! connections there may be is [not limited](UpgradeLayer::max_connections) unless you say so. The
+//! first needs the timer of a tokio runtime, as `#[tokio::main]` has it.
 //!
 //! # Cancel safety
 //!
@@ -135,12 +145,30 @@
 //!
 //! | event | level | fields |
 //! |---|---|---|
-//! | `declined` | debug, outside the span | `reason` |
-//! | `turned away` | info, outside the span | `protocol`, `outcome`: `at_capacity` or `drained` |
+//! | `declined` | debug, outside the span | `reason`, as in [`Declined`]; `method`, `path` |
+//! | `turned away` | info, outside the span | `outcome`: `at_capacity` or `drained`; `protocol`, `method`, `path` |
 //! | `rejected` | info | `status` |
 //! | `switched` | info | |
 //! | `ended` | info | `duration`; `read` and `written` in octets, until a `downcast` |
-//! | the text of an [`UpgradeError`] | warn; error for a panic | `source` |
+//! | the text of an [`UpgradeError`] | warn; error for a panic | `kind`, `source` |
+//!
+//! What the example `graceful` logs, with `RUST_LOG=tower_upgrade=debug`, of one client that comes
+//! and goes, one whose handshake is malformed, one that asks for what nobody takes, one that breaks
+//! off, and one that is left at the deadline of the shutdown:
+//!
+//! ```text
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=389.72µs read=19 written=11
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: rejected status=400
+//! DEBUG tower_upgrade: declined reason="unregistered" method=GET path="/ws"
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
+//!  WARN upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: the handler failed kind=Handler source=WebSocket protocol error: Connection reset without closing handshake source.sources=[Connection reset without closing handshake]
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=192.277µs read=0 written=0
+//!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: switched
+//!  INFO tower_upgrade: turned away outcome="drained" protocol=websocket method=GET path="/ws"
+//!  WARN upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: the connection was left at the deadline of the shutdown kind=Aborted
+//!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: ended duration=2.107394s read=0 written=0
+//! ```
 //!
 //! # Metrics
 //!
@@ -155,6 +183,18 @@
 //!
 //! The label `protocol` is the registered name, without a version that a client may choose. A
 //! connection that was switched may have a second outcome, when it ends badly.
+//!
+//! Of the clients above, before the shutdown, by way of Prometheus:
+//!
+//! ```text
+//! http_upgrades_declined_total{reason="unregistered"} 1
+//! http_upgrades_total{protocol="websocket",outcome="switched"} 4
+//! http_upgrades_total{protocol="websocket",outcome="failed"} 1
+//! http_upgrades_total{protocol="websocket",outcome="rejected"} 1
+//! http_upgrades_active{protocol="websocket"} 2
+//! http_upgrade_duration_seconds_sum{protocol="websocket"} 0.000581997
+//! http_upgrade_duration_seconds_count{protocol="websocket"} 2
+//! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;

@@ -1,8 +1,9 @@
-//! Decision 1, whose request is it: made from the head alone, without waiting and without allocating.
+//! Decision 1, whose request is it, from the head alone: without waiting, without allocating. And
+//! what else is asked of the lists in `Upgrade` and `Connection`.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
-    header::{CONNECTION, EXPECT, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE},
     request,
 };
 
@@ -79,7 +80,10 @@ where
     }
     // Content that is not read to its end would become octets of the new protocol, so it has to
     // be known how much there is; and a client that waits for a 100 has to get one.
-    let content = content.filter(|&octets| octets == 0 || expectation_can_be_met(&head.headers));
+    let content = content.filter(|&octets| {
+        is_announced(&head.headers, octets)
+            && (octets == 0 || expectation_can_be_met(&head.headers))
+    });
 
     let mut decline = Decline::Unregistered;
     let mut accept = |candidate: &'c C, offer: Offer<'a>| {
@@ -134,6 +138,14 @@ pub(crate) fn all_offered(headers: &HeaderMap, protocols: &[Protocol<'_>]) -> bo
     })
 }
 
+/// Whether content of this length is what the head announces. If a layer outside put another body
+/// in its place, the client's own may be unread.
+fn is_announced(headers: &HeaderMap, octets: u64) -> bool {
+    let length = |line: &HeaderValue| line.to_str().ok().and_then(|line| line.parse().ok());
+    !headers.contains_key(TRANSFER_ENCODING)
+        && headers.get_all(CONTENT_LENGTH).iter().all(|line| length(line) == Some(octets))
+}
+
 /// Whether hyper will send the 100 that has to precede the 101 (RFC 9110 §7.8).
 ///
 /// hyper recognises one line of exactly this value. Any other way to name the expectation would
@@ -176,7 +188,7 @@ fn parse_offers<'m, 'a>(
 /// (RFC 9110 §5.3 and §5.6.1), until it returns `None`.
 ///
 /// Returns `None` if `visit` did, or if the field is over a limit.
-fn visit_members<'a>(
+pub(crate) fn visit_members<'a>(
     headers: &'a HeaderMap,
     name: HeaderName,
     mut visit: impl FnMut(&'a [u8]) -> Option<()>,

@@ -29,7 +29,10 @@ use crate::{
 ///
 /// # Panics
 ///
-/// The future of a request that is switched must be polled on a tokio runtime.
+/// The future of a request that a handler takes over must be polled on a tokio runtime with its
+/// timer enabled. A panic in [`accepts`](crate::UpgradeHandler::accepts),
+/// [`body_limit`](crate::UpgradeHandler::body_limit) or the predicate of
+/// [`when`](crate::UpgradeHandler::when) is not caught.
 ///
 /// # Example
 ///
@@ -91,7 +94,7 @@ impl<S> Upgrade<S> {
     where
         S: Service<Request<B>>,
     {
-        self.config.observer.declined(decline);
+        self.config.observer.declined(decline, &head);
         UpgradeFuture::forward(self.inner.call(Request::from_parts(head, body)))
     }
 }
@@ -133,7 +136,7 @@ where
                 return self.decline(Decline::Capacity, head, body);
             }
             Err(no_place) => {
-                config.observer.turned_away(no_place, &protocol);
+                config.observer.turned_away(no_place, &protocol, &head);
                 let response = future::ready(handshake::turn_away(no_place, content));
                 return UpgradeFuture::handshake(|_| response);
             }

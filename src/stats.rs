@@ -3,6 +3,8 @@
 /// What became of the requests that offered a protocol, at one moment. Counts are since the
 /// [`Connections`](crate::Connections) were made.
 ///
+/// A connection that was switched is counted once more if it ends badly.
+///
 /// See [`Connections::stats`](crate::Connections::stats) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]

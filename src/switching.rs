@@ -20,9 +20,10 @@ use crate::BoxError;
 /// response, and a layer that throws it away does not:
 ///
 /// 1. The future that made the response is gone before hyper looks at the response.
-/// 2. It asks the body whether it has ended, to choose the framing.
+/// 2. It asks the body whether it has ended and, if not, how long it is, to choose the framing.
 /// 3. If the status is 101, it then drops the body without polling it. If a layer left the body
-///    alone and changed the status, it polls the body for content.
+///    alone and changed the status, it polls the body for content, unless the new status has none
+///    either.
 ///
 /// Whoever asks for the size before step 2 is a layer, which may act on the answer. It hears that
 /// the body is empty, or a compressor would take it for content worth compressing; since a layer
@@ -33,8 +34,10 @@ pub(crate) struct SwitchingBody {
     future: Weak<()>,
     /// Some layer was told that the size is zero.
     said_empty: OnceLock<()>,
-    /// Step 2 has come.
+    /// The first question of step 2 has come.
     asked: OnceLock<()>,
+    /// And the second.
+    sized: OnceLock<()>,
     /// Step 3 has gone wrong.
     polled: bool,
     sent: Option<oneshot::Sender<()>>,
@@ -49,6 +52,7 @@ impl SwitchingBody {
             future,
             said_empty: OnceLock::new(),
             asked: OnceLock::new(),
+            sized: OnceLock::new(),
             polled: false,
             sent: Some(sent),
         };
@@ -77,9 +81,8 @@ impl Body for SwitchingBody {
     }
 
     fn size_hint(&self) -> SizeHint {
-        if self.asked.get().is_none() {
-            self.said_empty.get_or_init(|| ());
-        }
+        let question = if self.asked.get().is_some() { &self.sized } else { &self.said_empty };
+        question.get_or_init(|| ());
         match self.said_empty.get() {
             Some(()) => SizeHint::with_exact(0),
             None => SizeHint::default(),
@@ -89,7 +92,9 @@ impl Body for SwitchingBody {
 
 impl Drop for SwitchingBody {
     fn drop(&mut self) {
-        if self.asked.get().is_some() && !self.polled {
+        // A body that has ended is not asked for its size.
+        let sized = self.sized.get().is_some() || self.said_empty.get().is_some();
+        if self.asked.get().is_some() && sized && !self.polled {
             if let Some(sent) = self.sent.take() {
                 // The task may be gone, with the runtime.
                 sent.send(()).ok();

@@ -119,6 +119,10 @@ impl Upgraded {
     /// hyper-util's `TokioIo`, as `axum::serve` does. It works behind hyper's `http1::Builder` and
     /// behind hyper-util's `auto` builder.
     ///
+    /// From then on the connection is known only as long as what the handler runs: take
+    /// [`draining`](Self::draining) before, and end with the connection. Its octets are not
+    /// counted any more.
+    ///
     /// # Errors
     ///
     /// Gives the connection back, whole, if the IO is of another type.

@@ -9,6 +9,7 @@ mod trace;
 use std::{
     fmt,
     future::Future,
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, OnceLock},
 };
 
@@ -31,7 +32,7 @@ pub(crate) struct Observer {
 
 impl Observer {
     /// Reports that a request with an `Upgrade` field goes to the inner service.
-    pub(crate) fn declined(&self, decline: Decline) {
+    pub(crate) fn declined(&self, decline: Decline, head: &request::Parts) {
         self.connections.count(|stats| {
             let declined = &mut stats.declined;
             *match decline {
@@ -44,7 +45,7 @@ impl Observer {
                 Decline::Capacity => &mut declined.capacity,
             } += 1;
         });
-        trace::declined(decline);
+        trace::declined(decline, head);
         metrics::declined(decline);
     }
 
@@ -60,6 +61,7 @@ impl Observer {
             span: trace::Span::new(&protocol, head),
             protocol,
             observer: self.clone(),
+            reported: OnceLock::new(),
             switched: OnceLock::new(),
             octets: OnceLock::new(),
             place,
@@ -67,7 +69,12 @@ impl Observer {
     }
 
     /// Reports that a request is refused because there is no place.
-    pub(crate) fn turned_away(&self, no_place: NoPlace, protocol: &Protocol<'_>) {
+    pub(crate) fn turned_away(
+        &self,
+        no_place: NoPlace,
+        protocol: &Protocol<'_>,
+        head: &request::Parts,
+    ) {
         let outcome = match no_place {
             NoPlace::Draining => "drained",
             NoPlace::Full => "at_capacity",
@@ -78,7 +85,7 @@ impl Observer {
                 NoPlace::Full => &mut stats.at_capacity,
             } += 1;
         });
-        trace::turned_away(protocol, outcome);
+        trace::turned_away(protocol, outcome, head);
         metrics::outcome(protocol, outcome);
     }
 }
@@ -90,6 +97,8 @@ pub(crate) struct Session {
     protocol: Protocol<'static>,
     observer: Observer,
     span: trace::Span,
+    /// Something was reported of it.
+    reported: OnceLock<()>,
     /// When the handler got the connection.
     switched: OnceLock<Instant>,
     /// How many octets were read and written, once the connection is dropped.
@@ -121,6 +130,7 @@ impl Session {
 
     /// Reports that the handler refused.
     pub(crate) fn rejected(&self, status: StatusCode) {
+        self.reported.get_or_init(|| ());
         self.observer.connections.count(|stats| stats.rejected += 1);
         self.span.rejected(status);
         metrics::outcome(&self.protocol, "rejected");
@@ -128,6 +138,7 @@ impl Session {
 
     /// Reports that the handler gets the connection.
     pub(crate) fn switched(&self) {
+        self.reported.get_or_init(|| ());
         self.switched.get_or_init(Instant::now);
         self.observer.connections.count(|stats| stats.switched += 1);
         self.span.switched();
@@ -136,6 +147,7 @@ impl Session {
 
     /// Reports that something went wrong.
     pub(crate) fn failed(&self, kind: UpgradeErrorKind, source: Option<BoxError>) {
+        self.reported.get_or_init(|| ());
         self.observer.connections.count(|stats| {
             *match kind {
                 UpgradeErrorKind::TimedOut => &mut stats.timed_out,
@@ -158,6 +170,10 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
+        // The HTTP server drops a handshake whose client is gone, and nobody else will say so.
+        if self.reported.get().is_none() {
+            self.failed(UpgradeErrorKind::Disconnected, None);
+        }
         if let Some(switched) = self.switched.get() {
             let (read, written) = self.octets.get().copied().unwrap_or_default();
             let duration = switched.elapsed();
@@ -189,7 +205,8 @@ impl OnFailure {
 
     fn call(&self, error: UpgradeError) {
         if let Some(callback) = &self.0 {
-            callback(error);
+            // Its panic would take the answer to the client along.
+            panic::catch_unwind(AssertUnwindSafe(|| callback(error))).ok();
         }
     }
 }

@@ -6,9 +6,9 @@ use http::{StatusCode, request};
 
 use crate::{Protocol, UpgradeError, negotiation::Decline};
 
-pub(super) fn declined(_: Decline) {}
+pub(super) fn declined(_: Decline, _: &request::Parts) {}
 
-pub(super) fn turned_away(_: &Protocol<'_>, _: &'static str) {}
+pub(super) fn turned_away(_: &Protocol<'_>, _: &'static str, _: &request::Parts) {}
 
 #[derive(Debug)]
 pub(super) struct Span;

@@ -7,12 +7,25 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use crate::{Protocol, UpgradeError, UpgradeErrorKind, negotiation::Decline};
 
-pub(super) fn declined(decline: Decline) {
-    debug!(target: TARGET, reason = reason(decline), "declined");
+pub(super) fn declined(decline: Decline, head: &request::Parts) {
+    debug!(
+        target: TARGET,
+        reason = reason(decline),
+        method = %head.method,
+        path = head.uri.path(),
+        "declined",
+    );
 }
 
-pub(super) fn turned_away(protocol: &Protocol<'_>, outcome: &'static str) {
-    info!(target: TARGET, %protocol, outcome, "turned away");
+pub(super) fn turned_away(protocol: &Protocol<'_>, outcome: &'static str, head: &request::Parts) {
+    info!(
+        target: TARGET,
+        outcome,
+        %protocol,
+        method = %head.method,
+        path = head.uri.path(),
+        "turned away",
+    );
 }
 
 /// The span of a connection.

@@ -1,6 +1,6 @@
 //! WebSocket: the opening handshake of RFC 6455, for any crate that does the frames.
 
-mod handshake;
+mod checks;
 mod origins;
 
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
@@ -8,7 +8,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 use bytes::Bytes;
 use http::{HeaderValue, Request, header, request};
 
-use self::handshake::Checked;
+use self::checks::Checked;
 pub use self::origins::Origins;
 use crate::{
     IntoOutcome, Rejection, Switch, UpgradeHandler, Upgraded,
@@ -27,7 +27,7 @@ use crate::{
 /// | refused with | if |
 /// |---|---|
 /// | 405 and `Allow: GET` | the method is not GET |
-/// | 400 | `Host`, `Sec-WebSocket-Key` or `Sec-WebSocket-Version` is not there exactly once, or one of them, `Sec-WebSocket-Protocol` or `Sec-WebSocket-Extensions` is malformed |
+/// | 400 | `Host`, `Sec-WebSocket-Key` or `Sec-WebSocket-Version` is not there exactly once, or one of them, `Sec-WebSocket-Protocol` or `Sec-WebSocket-Extensions` is malformed, has more than 64 members or more than 8 KiB |
 /// | 426 and `Sec-WebSocket-Version: 13` | the version is another |
 /// | 403 | the request comes from a page of an origin that is not allowed |
 ///
@@ -223,7 +223,7 @@ impl WebSocket {
     ///
     /// `agree` gets the offers as one well-formed list, and returns the value of
     /// `Sec-WebSocket-Extensions` in the 101. It is not called if nothing is offered. A value
-    /// that names an extension that was not offered is never sent; the client gets a 500.
+    /// that is malformed, or names an extension that was not offered, is not agreed on.
     ///
     /// # Example
     ///
@@ -254,8 +254,8 @@ impl WebSocket {
     ///
     /// It returns the handshake, perhaps with more in the extensions of its head, or refuses with
     /// anything that a [`Rejection`] can be made from. What it changes in
-    /// [`subprotocol`](Handshake::subprotocol) or [`extensions`](Handshake::extensions) has no
-    /// effect on the 101.
+    /// [`subprotocol`](Handshake::subprotocol) or [`extensions`](Handshake::extensions) is undone,
+    /// since that is agreed on.
     ///
     /// # Cancel safety
     ///
@@ -311,34 +311,40 @@ impl UpgradeHandler for WebSocket {
 
 impl Config {
     async fn connect(self: Arc<Self>, head: request::Parts) -> Result<Switch, Rejection> {
-        let checked = Checked::new(&head, &self.origins)?;
-        let accept = checked.accept();
-        let subprotocol = self
-            .select_subprotocol
-            .as_ref()
-            .and_then(|select| checked.select_subprotocol(|offered| select(&head, offered)));
-        let extensions = match &self.agree_extensions {
-            Some(agree) => checked.agree_extensions(|offers| agree(offers))?,
-            None => None,
-        };
-        // A subprotocol is one of those offered, and so a token.
-        let field = subprotocol.as_deref().and_then(|name| HeaderValue::from_str(name).ok());
-        let mut handshake = Handshake { head, subprotocol, extensions: extensions.clone() };
+        let (accept, subprotocol, extensions) = self.check(&head)?;
+        let mut handshake =
+            Handshake { head, subprotocol: subprotocol.clone(), extensions: extensions.clone() };
         if let Some(on_connect) = &self.on_connect {
             handshake = on_connect(handshake).await?;
+            handshake.subprotocol.clone_from(&subprotocol);
+            handshake.extensions.clone_from(&extensions);
         }
-        let run = Arc::clone(&self.run);
-        let mut switch = Switch::to(move |io: Upgraded| run(io, handshake))
+        let mut switch = Switch::to(move |io: Upgraded| (self.run)(io, handshake))
             .header(header::SEC_WEBSOCKET_ACCEPT, accept);
-        if let Some(field) = field {
-            switch = switch.header(header::SEC_WEBSOCKET_PROTOCOL, field);
+        // A subprotocol is one of those offered, and so a token.
+        if let Some(name) = subprotocol.and_then(|name| HeaderValue::try_from(name).ok()) {
+            switch = switch.header(header::SEC_WEBSOCKET_PROTOCOL, name);
         }
         if let Some(extensions) = extensions {
             switch = switch.header(header::SEC_WEBSOCKET_EXTENSIONS, extensions);
         }
         Ok(switch)
     }
+
+    /// Returns the key's answer, and the subprotocol and the extensions that are agreed on.
+    fn check(&self, head: &request::Parts) -> Result<Agreement, Rejection> {
+        let checked = Checked::new(head, &self.origins)?;
+        let subprotocol = self.select_subprotocol.as_ref();
+        let extensions = self.agree_extensions.as_ref();
+        Ok((
+            checked.accept(),
+            subprotocol.and_then(|select| checked.select_subprotocol(|names| select(head, names))),
+            extensions.and_then(|agree| checked.agree_extensions(|offers| agree(offers))),
+        ))
+    }
 }
+
+type Agreement = (HeaderValue, Option<String>, Option<HeaderValue>);
 
 impl fmt::Debug for WebSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

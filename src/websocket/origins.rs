@@ -1,7 +1,7 @@
 //! Which pages may connect: the check that stands between a user's cookies and other people's
 //! pages.
 
-use http::{HeaderMap, Uri, header, uri::Authority};
+use http::{Uri, header, request, uri::Authority};
 
 /// Which origins' pages may open a WebSocket (RFC 6455 §10.2).
 ///
@@ -38,7 +38,9 @@ impl Origins {
     /// default of a [`WebSocket`](super::WebSocket).
     ///
     /// The `Host` of the request is compared, with 80 and 443 as the ports that may be left out.
-    /// Behind a proxy that changes `Host`, name the [list](Self::list).
+    /// Behind a proxy that changes `Host`, name the [list](Self::list). The list is also what
+    /// helps against a name that an attacker makes point to your host, and against a page that
+    /// was loaded over HTTP where yours is on HTTPS: both are of the same host.
     pub const fn same_host() -> Self {
         Self(Allowed::SameHost)
     }
@@ -48,25 +50,32 @@ impl Origins {
     ///
     /// # Panics
     ///
-    /// Panics if one of them is not a scheme, `://`, a host, and perhaps a port.
+    /// Panics if one of them is not a scheme, `://`, a host, and perhaps a port, or if it is the
+    /// address of a WebSocket: pages come from `https`, not from `wss`.
     #[track_caller]
     pub fn list<I>(origins: I) -> Self
     where
         I: IntoIterator,
         I::Item: AsRef<str>,
     {
-        let parse = |origin: I::Item| {
+        let mut list = Vec::new();
+        for origin in origins {
             let text = origin.as_ref();
-            Origin::parse(text).unwrap_or_else(|| {
-                panic!("`{}` is not an origin: scheme://host[:port]", text.escape_debug())
-            })
-        };
-        Self(Allowed::List(origins.into_iter().map(parse).collect()))
+            match Origin::parse(text) {
+                // A page is not loaded from a WebSocket, so this would match nobody.
+                Some(origin) if !["ws", "wss"].contains(&&*origin.scheme) => list.push(origin),
+                _ => panic!(
+                    "`{}` is not an origin of pages: scheme://host[:port], such as https://a.test",
+                    text.escape_debug(),
+                ),
+            }
+        }
+        Self(Allowed::List(list))
     }
 
-    /// Whether a request with these fields may connect.
-    pub(super) fn allow(&self, headers: &HeaderMap) -> bool {
-        let mut lines = headers.get_all(header::ORIGIN).iter();
+    /// Whether the request with this head may connect.
+    pub(super) fn allow(&self, head: &request::Parts) -> bool {
+        let mut lines = head.headers.get_all(header::ORIGIN).iter();
         let origin = match (lines.next(), lines.next()) {
             (None, _) => return true,
             (Some(line), None) => line.to_str().ok().and_then(Origin::parse),
@@ -77,7 +86,7 @@ impl Origins {
             // A page may be of no origin in particular, and then says `null`.
             (_, None) => false,
             (Allowed::List(origins), Some(origin)) => origins.contains(&origin),
-            (Allowed::SameHost, Some(origin)) => origin.is_at(headers),
+            (Allowed::SameHost, Some(origin)) => origin.is_at(head),
         }
     }
 }
@@ -103,31 +112,36 @@ impl Origin {
         Some(Self { port: port.or_else(|| default_port(&scheme)), scheme, host })
     }
 
-    /// Whether the request with these fields is sent to this origin's host and port.
-    fn is_at(&self, headers: &HeaderMap) -> bool {
-        let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
-        let authority = host.and_then(|host| host.parse::<Authority>().ok());
-        let Some((host, port)) = authority.as_ref().and_then(host_and_port) else {
+    /// Whether the request with this head is sent to this origin's host and port.
+    fn is_at(&self, head: &request::Parts) -> bool {
+        let Some(default_port) = default_port(&self.scheme) else {
             return false;
         };
+        // RFC 9112 §3.2.2: a target in absolute form counts instead of `Host`.
+        let target = head.uri.authority().cloned().or_else(|| {
+            let host = head.headers.get(header::HOST)?;
+            Authority::try_from(host.as_bytes()).ok()
+        });
         // The server may not know whether TLS is in front of it, so the origin's scheme counts.
-        host == self.host && port.or_else(|| default_port(&self.scheme)) == self.port
+        target.as_ref().and_then(host_and_port).is_some_and(|(host, port)| {
+            host == self.host && Some(port.unwrap_or(default_port)) == self.port
+        })
     }
 }
 
 /// Returns the host and the port, if that is all that there is: no user information, and no colon
-/// without a number behind it.
-fn host_and_port(authority: &Authority) -> Option<(String, Option<u16>)> {
+/// without a host before it or a number behind it.
+pub(super) fn host_and_port(authority: &Authority) -> Option<(String, Option<u16>)> {
     let (host, port) = (authority.host(), authority.port());
     let octets = host.len() + port.as_ref().map_or(0, |port| ":".len() + port.as_str().len());
-    (authority.as_str().len() == octets)
+    (!host.is_empty() && authority.as_str().len() == octets)
         .then(|| (host.to_ascii_lowercase(), port.map(|port| port.as_u16())))
 }
 
 fn default_port(scheme: &str) -> Option<u16> {
     match scheme {
-        "http" | "ws" => Some(80),
-        "https" | "wss" => Some(443),
+        "http" => Some(80),
+        "https" => Some(443),
         _ => None,
     }
 }

@@ -265,3 +265,19 @@ async fn content_longer_than_its_body_said_never_reaches_the_handler() {
     assert_eq!(log.count("foo"), 0);
     assert_eq!(log.count("failed foo Body"), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_not_the_announced_one_is_forwarded() {
+    // S-1: a layer outside that has no use for content may leave it unread, and pass on another.
+    for lines in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
+        let log = Log::default();
+        let inner = tower::service_fn(|_: Request<Full<Bytes>>| async {
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok")))
+        });
+        let upgrade = layer_with_limit(&log, 5).layer(inner);
+        let service = upgrade
+            .map_request(|request: Request<Incoming>| request.map(|_| Full::<Bytes>::default()));
+        Wire::serve(service).exchange(offering(lines, "")).await.starts_with("HTTP/1.1 200");
+        assert_eq!(log.take(), [""; 0]);
+    }
+}

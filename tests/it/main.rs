@@ -26,6 +26,7 @@ mod places;
 mod readiness;
 mod refused;
 mod replaced;
+mod robustness;
 mod security;
 mod shutdown;
 mod stacking;

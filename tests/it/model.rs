@@ -110,9 +110,9 @@ impl Model {
         None
     }
 
-    /// The client is gone.
+    /// The client is gone, which is a failure unless it was switched.
     fn lose(&mut self, state: State) {
-        self.counts.failed += u64::from(state == State::Reading);
+        self.counts.failed += u64::from(!matches!(state, State::Running { .. }));
     }
 
     /// Whether a request gets a place.

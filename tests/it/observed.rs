@@ -207,7 +207,10 @@ fn a_declined_request_is_seen_with_its_reason() {
         ("capacity", full, get(FOO)),
     ] {
         let (events, metrics) = observe_one(&layer, &request);
-        assert_eq!(events, [format!("DEBUG declined reason={reason:?}")]);
+        assert_eq!(
+            events,
+            [format!("DEBUG declined reason={reason:?} method={} path=\"/x\"", &request[..3])]
+        );
         assert_eq!(metrics, [format!("http_upgrades_declined_total{{reason={reason}}} 1")]);
     }
 }
@@ -219,7 +222,8 @@ fn a_request_that_is_turned_away_is_seen_with_the_reason() {
     draining.connections().drain();
     for (outcome, layer) in [("drained", draining), ("at_capacity", layer().max_connections(0))] {
         let (events, metrics) = observe_one(&layer, &foo_1());
-        assert_eq!(events, [format!("INFO turned away protocol=foo/1 outcome={outcome:?}")]);
+        let event = "protocol=foo/1 method=GET path=\"/x\"";
+        assert_eq!(events, [format!("INFO turned away outcome={outcome:?} {event}")]);
         let total = format!("http_upgrades_total{{protocol=foo,outcome={outcome}}} 1");
         assert_eq!(metrics, [total]);
     }

@@ -94,6 +94,23 @@ async fn nor_does_one_that_a_layer_asks_for_its_end_and_drops() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nor_does_one_that_an_async_layer_asks_for_its_end_and_drops() {
+    // A server goes on to ask how long a body is that has not ended.
+    let log = Log::default();
+    let upgrade = fixture(&log).layer(inner(&log));
+    let service = tower::service_fn(move |request| {
+        let upgrade = upgrade.clone();
+        async move {
+            let response = upgrade.oneshot(request).await?;
+            assert!(!response.body().is_end_stream());
+            drop(response);
+            Ok::<_, BoxError>(error_that_closes(Full::<Bytes>::from("sorry")))
+        }
+    });
+    assert_only_500(Wire::serve(service), &log).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn nor_does_one_that_comes_too_late() {
     let log = Log::default();
     let upgrade = fixture(&log).layer(inner(&log));

@@ -263,3 +263,16 @@ async fn a_client_that_goes_is_no_longer_waited_for() {
     let shutdown = shutdown.await;
     assert_eq!((shutdown.finished, shutdown.aborted), (1, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_one_shutdown_aborts_is_not_finished_for_another() {
+    let layer = layer(&Log::default());
+    let _wire = connect_to(&layer, "stuck").await;
+    let connections = layer.connections();
+    let (one, other) = tokio::join!(
+        connections.shutdown(Duration::from_secs(1)),
+        connections.shutdown(Duration::from_secs(30)),
+    );
+    assert_eq!((one.finished, one.aborted), (0, 1));
+    assert_eq!((other.finished, other.aborted), (0, 0));
+}

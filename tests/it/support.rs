@@ -138,7 +138,7 @@ pub(crate) async fn settle() {
 }
 
 /// Virtual time: long for a machine, and nothing in a test waits for less.
-const QUIET: Duration = Duration::from_secs(1);
+pub(crate) const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Received {

@@ -52,8 +52,11 @@ async fn by_default_pages_of_the_same_host_may_connect() {
         ("a.test", "http://a.test\r\nOrigin: http://a.test"),
         ("a.test", "http://a.test:"),
         ("a.test", "http://\u{e9}"),
-        ("a.test:x", "http://a.test"),
-        ("", "http://a.test"),
+        ("localhost", "tauri://localhost"),
+        ("a.test", "chrome-extension://a.test"),
+        ("a.test", "://a.test"),
+        ("a.test", "ws://a.test"),
+        ("a.test.", "http://a.test"),
     ] {
         assert!(!allows(Origins::same_host(), host, origin).await, "{origin} at {host}");
     }
@@ -85,7 +88,40 @@ async fn who_sends_no_origin_is_no_page() {
 }
 
 #[test]
-#[should_panic(expected = "`a.test` is not an origin: scheme://host[:port]")]
+#[should_panic(expected = "`a.test` is not an origin of pages: scheme://host[:port]")]
 fn what_is_no_origin_cannot_be_listed() {
     drop(Origins::list(["a.test"]));
+}
+
+#[test]
+#[should_panic(expected = "`wss://a.test` is not an origin of pages")]
+fn the_address_of_a_websocket_cannot_be_listed() {
+    drop(Origins::list(["wss://a.test"]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_absolute_target_counts_instead_of_the_host() {
+    // RFC 9112 section 3.2.2
+    for (origin, opens) in [("http://a.test", true), ("http://evil.test", false)] {
+        let lines = [String::from("Host: evil.test"), format!("Origin: {origin}")];
+        let request =
+            opening(&["Host"], &[&lines[0], &lines[1]]).replace("GET /x", "GET http://a.test/x");
+        let (received, _) = answer(handler, &request).await;
+        received.starts_with(if opens { "HTTP/1.1 101" } else { "HTTP/1.1 403" });
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_host_has_to_be_one() {
+    // R9112-3.2-01
+    for host in ["", "a b", "a/b?c", ":::", "[::1", "user:pw@a.test", "a.test, b.test", "a.test:x"]
+    {
+        let line = format!("Host: {host}");
+        let (received, _) = answer(handler, &opening(&["Host"], &[&line])).await;
+        received.is(&refused("400 Bad Request", "", "Host is malformed")).and_is_open();
+    }
+    for host in ["a.test", "a.test:3000", "127.0.0.1", "[::1]:3000", "A.TEST", "a_b"] {
+        let line = format!("Host: {host}");
+        answer(handler, &opening(&["Host"], &[&line])).await.0.is(&opened(ACCEPT, ""));
+    }
 }

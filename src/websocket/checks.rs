@@ -5,12 +5,15 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request,
+    uri::Authority,
+};
 use http_body_util::Full;
 use sha1::{Digest, Sha1};
 
-use super::Origins;
-use crate::{Rejection, protocol::is_token};
+use super::{Origins, origins::host_and_port};
+use crate::{Rejection, negotiation::visit_members, protocol::is_token};
 
 /// An opening handshake in which everything is as it has to be.
 #[derive(Debug)]
@@ -32,7 +35,10 @@ impl<'a> Checked<'a> {
             ));
         }
         // RFC 9112 §3.2; hyper does not look at it.
-        single(headers, HOST)?;
+        let host = single(headers, HOST)?;
+        if Authority::try_from(host).ok().as_ref().and_then(host_and_port).is_none() {
+            return Err(malformed(HOST));
+        }
         let version = single(headers, VERSION)?;
         if !is_version(version) {
             return Err(malformed(VERSION));
@@ -49,15 +55,15 @@ impl<'a> Checked<'a> {
         if !is_key(key) {
             return Err(malformed(KEY));
         }
-        let subprotocols = subprotocols(headers).ok_or_else(|| malformed(PROTOCOL))?;
-        let extensions = extensions(headers).ok_or_else(|| malformed(EXTENSIONS))?;
-        if !origins.allow(headers) {
+        if !origins.allow(head) {
             return Err(refuse(
                 StatusCode::FORBIDDEN,
                 "pages of this origin may not connect",
                 None,
             ));
         }
+        let subprotocols = subprotocols(headers).ok_or_else(|| malformed(PROTOCOL))?;
+        let extensions = extensions(headers).ok_or_else(|| malformed(EXTENSIONS))?;
         Ok(Self { key, subprotocols, extensions })
     }
 
@@ -85,25 +91,15 @@ impl<'a> Checked<'a> {
     pub(super) fn agree_extensions(
         &self,
         agree: impl FnOnce(&str) -> Option<HeaderValue>,
-    ) -> Result<Option<HeaderValue>, Rejection> {
+    ) -> Option<HeaderValue> {
         let (offers, offered) = &self.extensions;
         if offered.is_empty() {
-            return Ok(None);
+            return None;
         }
-        let Some(agreed) = agree(offers) else {
-            return Ok(None);
-        };
-        let names = agreed.to_str().ok().and_then(extension_names);
-        match names {
-            Some(names) if names.iter().all(|name| offered.contains(name)) => {
-                Ok((!names.is_empty()).then_some(agreed))
-            }
-            _ => Err(refuse(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the server agreed to an extension that was not offered",
-                None,
-            )),
-        }
+        let agreed = agree(offers)?;
+        let names = extension_names(agreed.to_str().ok()?)?;
+        let was_offered = |name| offered.contains(name);
+        (!names.is_empty() && names.iter().all(was_offered)).then_some(agreed)
     }
 }
 
@@ -148,22 +144,21 @@ fn is_key(value: &[u8]) -> bool {
 /// `1#token` if the field is there, each at most once, RFC 6455 §4.1 and §4.3.
 fn subprotocols(headers: &HeaderMap) -> Option<Vec<&str>> {
     let mut subprotocols = Vec::new();
-    for line in headers.get_all(PROTOCOL) {
-        let members = line.to_str().ok()?.split(',').map(str::trim);
-        for member in members.filter(|member| !member.is_empty()) {
-            if !is_token(member.as_bytes()) || subprotocols.contains(&member) {
-                return None;
-            }
-            subprotocols.push(member);
-        }
-    }
+    visit_members(headers, header::SEC_WEBSOCKET_PROTOCOL, |member| {
+        let member = std::str::from_utf8(member).ok().filter(|_| is_token(member))?;
+        (!subprotocols.contains(&member)).then(|| subprotocols.push(member))
+    })?;
     (headers.contains_key(PROTOCOL) != subprotocols.is_empty()).then_some(subprotocols)
 }
 
 /// The offers of extensions as one list, and their names; `None` if the field is malformed.
 fn extensions(headers: &HeaderMap) -> Option<(String, Vec<String>)> {
-    let lines = headers.get_all(EXTENSIONS).iter().map(|line| line.to_str().ok());
-    let list = lines.collect::<Option<Vec<_>>>()?.join(", ");
+    let mut members = Vec::new();
+    visit_members(headers, header::SEC_WEBSOCKET_EXTENSIONS, |member| {
+        members.push(std::str::from_utf8(member).ok()?);
+        Some(())
+    })?;
+    let list = members.join(", ");
     let names = extension_names(&list)?;
     (headers.contains_key(EXTENSIONS) != names.is_empty()).then_some((list, names))
 }
