@@ -26,6 +26,7 @@ use crate::{
     layer::OnFailure,
     rejection,
     switch::Run,
+    task,
 };
 
 /// A request that a handler took over.
@@ -88,7 +89,7 @@ impl Handshake {
         let (body, sent) = SwitchingBody::new(future);
         // hyper gives the connection up only after it has written the response, so nobody could
         // wait for it here.
-        tokio::spawn(self.run(run, sent));
+        task::spawn(self.run(run, sent));
         let mut response = Response::new(OwnBody::Switching(body));
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = headers;

@@ -4,6 +4,8 @@
 mod body;
 mod error;
 mod future;
+#[cfg(feature = "h2c")]
+pub mod h2c;
 mod handler;
 mod handshake;
 mod layer;
@@ -12,6 +14,7 @@ mod protocol;
 mod rejection;
 mod service;
 mod switch;
+mod task;
 mod upgraded;
 
 pub use crate::{
