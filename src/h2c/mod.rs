@@ -106,6 +106,7 @@ mod head;
 mod io;
 mod serve;
 mod settings;
+mod stream;
 
 use std::{fmt, future::Future, sync::Arc};
 
@@ -117,10 +118,7 @@ use hyper_util::rt::TokioTimer;
 use tower::Service;
 
 pub use self::serve::Executor;
-use self::{
-    serve::{Limits, Streams},
-    settings::ClientSettings,
-};
+use self::{serve::Limits, settings::ClientSettings, stream::Streams};
 use crate::{BoxError, Protocol, Rejection, Switch, UpgradeHandler};
 
 /// Goes on in HTTP/2, and answers the upgrading request on stream 1.

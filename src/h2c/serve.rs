@@ -1,5 +1,4 @@
-//! hyper's HTTP/2 server on the connection: where its tasks run, what its streams carry, and what
-//! it announces.
+//! hyper's HTTP/2 server on the connection: where its tasks run, and what it announces.
 
 use std::{
     convert::Infallible,
@@ -10,15 +9,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Extensions, Request, Response};
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Empty;
-use hyper::{
-    body::Incoming,
-    server::conn::http2,
-    service::{Service as HyperService, service_fn},
-};
-use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use hyper::{body::Incoming, server::conn::http2, service::service_fn};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tower::Service;
 
@@ -26,6 +21,7 @@ use super::{
     head::FRAME_HEAD,
     io::Spliced,
     settings::{self, Setting},
+    stream::Streams,
 };
 use crate::{BoxError, Upgraded, task};
 
@@ -74,37 +70,6 @@ where
     // The one place where the connection is polled, and so the one where it could be told to end
     // gracefully: the streams that run would go on, under the eyes of this future.
     connection.await
-}
-
-/// The service of a connection's streams: the user's, given the connection's extensions.
-#[derive(Clone, Debug)]
-pub(super) struct Streams<S> {
-    service: TowerToHyperService<S>,
-    extensions: Extensions,
-}
-
-impl<S> Streams<S> {
-    pub(super) fn new(service: S, extensions: Extensions) -> Self {
-        Self { service: TowerToHyperService::new(service), extensions }
-    }
-}
-
-impl<S> HyperService<Request<Incoming>> for Streams<S>
-where
-    S: Service<Request<Incoming>> + Clone,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = <TowerToHyperService<S> as HyperService<Request<Incoming>>>::Future;
-
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        // A clone of no extensions costs nothing.
-        let mut extensions = self.extensions.clone();
-        // What HTTP/2 found out about this request is the newer truth.
-        extensions.extend(std::mem::take(request.extensions_mut()));
-        *request.extensions_mut() = extensions;
-        self.service.call(request)
-    }
 }
 
 /// What the server announces, and so holds the opening to as well.
