@@ -6,6 +6,8 @@ mod support;
 mod allocations;
 mod content;
 mod decisions;
+#[cfg(feature = "h2c")]
+mod h2c;
 mod io;
 mod offers;
 mod readiness;
