@@ -159,7 +159,7 @@ impl<'a> Offers<'a> {
 /// (RFC 9110 §5.3 and §5.6.1), until it returns `None`.
 ///
 /// Returns `None` if `visit` did, or if the field is over a limit.
-fn visit_members<'a>(
+pub(crate) fn visit_members<'a>(
     headers: &'a HeaderMap,
     name: HeaderName,
     mut visit: impl FnMut(&'a [u8]) -> Option<()>,
@@ -185,7 +185,7 @@ fn visit_members<'a>(
 }
 
 /// How many members a field may have. More than any client offers; few enough for an array.
-const MEMBERS: usize = 64;
+pub(crate) const MEMBERS: usize = 64;
 
 /// How many octets the lines of a field may have together.
 const OCTETS: usize = 8 * 1024;

@@ -8,7 +8,7 @@ use http::{
 };
 
 use super::settings::{ClientSettings, HTTP2_SETTINGS};
-use crate::negotiation::names_connection_option;
+use crate::negotiation::{MEMBERS, visit_members};
 
 /// What every HTTP/2 connection starts with (RFC 7540 §3.5).
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -66,7 +66,7 @@ pub(super) fn opening(
     content: &[u8],
     frame: usize,
 ) -> Bytes {
-    let mut block = Vec::with_capacity(list_size(head));
+    let mut block = Vec::new();
     visit_fields(head, authority, |name, value| put_literal(&mut block, name, value));
 
     let frames = 2 + (block.len() + content.len()) / frame;
@@ -103,6 +103,7 @@ fn visit_fields(head: &Parts, authority: &[u8], mut visit: impl FnMut(&[u8], &[u
     visit(b":scheme", uri.scheme_str().unwrap_or("http").as_bytes());
     visit(b":authority", authority);
     visit(b":path", path(head).as_bytes());
+    let options = ConnectionOptions::of(headers);
     for name in headers.keys() {
         if *name == header::TE {
             // The one member that means something in HTTP/2, and may stand (RFC 7540 §8.1.2.2).
@@ -115,8 +116,7 @@ fn visit_fields(head: &Parts, authority: &[u8], mut visit: impl FnMut(&[u8], &[u
                 .get(name)
                 .into_iter()
                 .for_each(|value| visit(b"content-length", value.as_bytes()));
-        } else if !is_connection_specific(name) && !names_connection_option(headers, name.as_str())
-        {
+        } else if !is_connection_specific(name) && !options.name(name) {
             for value in headers.get_all(name) {
                 visit(name.as_str().as_bytes(), value.as_bytes());
             }
@@ -140,6 +140,31 @@ fn is_connection_specific(name: &HeaderName) -> bool {
         HTTP2_SETTINGS,
     ];
     NAMES.contains(name) || ["keep-alive", "proxy-connection"].contains(&name.as_str())
+}
+
+/// The names in `Connection`, taken apart once for all fields.
+struct ConnectionOptions<'a> {
+    names: [&'a [u8]; MEMBERS],
+    len: usize,
+}
+
+impl<'a> ConnectionOptions<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut options = Self { names: [&[]; MEMBERS], len: 0 };
+        // Whoever made the client's settings of these headers knows that the field is well-formed
+        // and within its limits, of which one is the room here.
+        let _: Option<()> = visit_members(headers, header::CONNECTION, |member| {
+            options.names[options.len] = member;
+            options.len += 1;
+            Some(())
+        });
+        options
+    }
+
+    fn name(&self, name: &HeaderName) -> bool {
+        let mut names = self.names[..self.len].iter();
+        names.any(|option| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
+    }
 }
 
 fn accepts_trailers(headers: &HeaderMap) -> bool {

@@ -140,6 +140,25 @@ async fn frames_of_the_client_that_stream_1_cannot_take_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_limit_for_header_sections_holds_for_all_streams() {
+    // GO-02
+    let mut client = Client::connect_to(|log| {
+        H2c::new(app(log)).http2(|http2| {
+            http2.max_header_list_size(300);
+        })
+    });
+    client.upgrade(get(&offer())).await;
+    client.exchange(preface()).await;
+    let large = named_literal(0, b"x-large", &[b'x'; 120]);
+    let frames = client.exchange(request_with(3, "/", &large)).await;
+    assert!(!frames.contains(&"HEADERS 3 200".into()), "{frames:?}");
+    let small = named_literal(0, b"x-large", &[b'x'; 30]);
+    let frames = client.exchange(request_with(5, "/", &small)).await;
+    assert_eq!(frames, ["HEADERS 5 200", "DATA 5 2 END"]);
+    assert_eq!(client.log.count("GET http://a.test/ "), 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_request_on_a_stream_cannot_upgrade() {
     // R7540-8.1.1-01, R9113-8.2.2-02
     let mut client = Client::connect();

@@ -280,3 +280,23 @@ async fn targets_that_http_2_has_no_form_for_are_not_taken() {
         }
     }
 }
+
+#[test]
+fn an_offer_that_is_not_taken_costs_no_allocation() {
+    let handler = H2c::new(app(&Log::default()));
+    let protocol = "h2c".parse().unwrap();
+    let large = "x".repeat(16_384);
+    for (settings, value, taken) in
+        [(CURL, "", true), ("AAIAAAAC", "", false), ("!", "", false), (CURL, &*large, false)]
+    {
+        let request = http::Request::get("http://a.test/x")
+            .header("connection", "upgrade, http2-settings")
+            .header("http2-settings", settings)
+            .header("x-large", value);
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        let counted = allocation_counter::measure(|| {
+            assert_eq!(handler.accepts(&head, &protocol), taken);
+        });
+        assert_eq!(counted.count_total, 0, "{settings} {}", value.len());
+    }
+}

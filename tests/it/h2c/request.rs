@@ -18,6 +18,7 @@ async fn the_target_is_the_clients() {
     for (line, expected) in [
         ("GET /x?a=b&c HTTP/1.1", "GET http://a.test/x?a=b&c"),
         ("GET /^?query=^ HTTP/1.1", "GET http://a.test/^?query=^"),
+        ("GET /\u{e9}\"{}|\\%zz HTTP/1.1", "GET http://a.test/\u{e9}\"{}|\\%zz"),
         ("GET http://b.test:81/x HTTP/1.1", "GET http://b.test:81/x"),
         ("GET http://b.test HTTP/1.1", "GET http://b.test/"),
         ("DELETE // HTTP/1.1", "DELETE http://a.test//"),
