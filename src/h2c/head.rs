@@ -32,11 +32,11 @@ fn is_authority(octets: &[u8]) -> bool {
         return false;
     };
     // The type takes user information and any port, neither of which may stand here.
-    let port = octets.get(authority.host().len()..).unwrap_or_default();
-    !octets.contains(&b'@')
-        && port
-            .split_first()
-            .is_none_or(|(&colon, port)| colon == b':' && port.iter().all(u8::is_ascii_digit))
+    let Some(port) = octets.strip_prefix(authority.host().as_bytes()) else {
+        return false;
+    };
+    port.split_first()
+        .is_none_or(|(&colon, port)| colon == b':' && port.iter().all(u8::is_ascii_digit))
 }
 
 /// Whether the target of a request is one that HTTP/2 has a form for (RFC 7540 §8.1.2.3).

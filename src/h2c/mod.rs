@@ -331,3 +331,21 @@ where
 
 /// The window of every stream until the client has seen the server's settings, RFC 7540 §6.9.2.
 const MAX_BODY: usize = 65_535;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_of_a_request_without_extensions_pay_nothing_for_them() {
+        let mut first = Extensions::new();
+        first.insert::<Protocol<'static>>("h2c".parse().unwrap());
+        let carried = H2c::new(()).carried(first.clone());
+        let counted = allocation_counter::measure(|| drop(std::hint::black_box(carried.clone())));
+        assert_eq!(counted.count_total, 0);
+
+        first.insert(7_u8);
+        let carried = H2c::new(()).carried(first);
+        assert_eq!((carried.len(), carried.get()), (1, Some(&7_u8)));
+    }
+}

@@ -127,3 +127,42 @@ where
         self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use http_body_util::{Either, Empty, Full};
+
+    use super::*;
+
+    #[test]
+    fn content_is_dropped_where_none_may_be_sent_and_its_length_stays() {
+        let length = |octets| Some(HeaderValue::from(octets));
+        for (status, is_head, content, expected) in [
+            (200, false, "hello", (None, 5)),
+            (200, true, "hello", (length(5), 0)),
+            (404, true, "hello", (length(5), 0)),
+            // Nothing is known about what a GET would have got.
+            (200, true, "", (None, 0)),
+            (204, false, "hello", (None, 0)),
+            (204, true, "hello", (None, 0)),
+            (304, false, "hello", (None, 0)),
+            (304, true, "hello", (None, 0)),
+        ] {
+            let body = match content {
+                "" => Either::Left(Empty::<Bytes>::new()),
+                content => Either::Right(Full::from(content)),
+            };
+            let response = Response::builder().status(status).body(body).unwrap();
+            let response = without_content(response, is_head);
+            let length = response.headers().get(CONTENT_LENGTH).cloned();
+            let octets = response.body().size_hint().exact().unwrap();
+            assert_eq!((length, octets), expected, "{status} {is_head} {content:?}");
+            assert_eq!(response.body().is_end_stream(), octets == 0);
+        }
+        // A length that the service gives is left alone.
+        let response = Response::builder().header(CONTENT_LENGTH, 7).body(Full::from("hello"));
+        let response: Response<Full<Bytes>> = response.unwrap();
+        assert_eq!(without_content(response, true).headers()[CONTENT_LENGTH], "7");
+    }
+}

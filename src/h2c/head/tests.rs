@@ -101,6 +101,8 @@ fn a_request_without_one_valid_host_is_for_nobody() {
         ("/", &["a.test, b.test"], None),
         ("/", &["localhost:not"], None),
         ("/", &["me@a.test"], None),
+        ("/", &["a@a"], None),
+        ("/", &["a:1@a"], None),
         ("/", &["a.test/x"], None),
         ("/", &["\u{e9}.test"], None),
     ] {

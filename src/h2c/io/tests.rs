@@ -174,12 +174,20 @@ async fn write_all(io: &mut Spliced<Pieces>, mut octets: &[u8], vectored: bool) 
 }
 
 #[tokio::test]
-async fn what_was_let_through_is_written_before_the_end() {
-    let mut io = Spliced::new(Pieces::new(&[], 1), Bytes::new());
+async fn what_was_let_through_is_written_before_a_flush_and_before_the_end() {
     let frames = [0, 0, 1, 8, 0, 0, 0, 0, 0, 0xff];
-    write_all(&mut io, &frames, false).await;
-    poll_fn(|cx| Pin::new(&mut io).poll_shutdown(cx)).await.unwrap();
-    assert_eq!(io.io.output, frames);
+    for flush in [true, false] {
+        let mut io = Spliced::new(Pieces::new(&[], 1), Bytes::new());
+        write_all(&mut io, &frames, false).await;
+        assert_eq!(io.io.output, b"");
+        poll_fn(|cx| {
+            let io = Pin::new(&mut io);
+            if flush { io.poll_flush(cx) } else { io.poll_shutdown(cx) }
+        })
+        .await
+        .unwrap();
+        assert_eq!(io.io.output, frames);
+    }
 }
 
 #[tokio::test]

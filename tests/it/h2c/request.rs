@@ -129,6 +129,9 @@ async fn header_sections_of_every_size_go_through() {
             let octets = request_with(5, "/", &[0x80 + 62]);
             assert!(client.exchange(octets).await.contains(&"HEADERS 5 200".into()));
             assert_eq!(client.log.take(), ["GET http://a.test/ HTTP/2.0 \"\"\nx-one: 1"; 2]);
+            // There is no entry but that one.
+            let frames = client.exchange(request_with(7, "/", &[0x80 + 63])).await;
+            assert_eq!(frames, ["GOAWAY 5 PROTOCOL_ERROR"]);
         }
     }
 }

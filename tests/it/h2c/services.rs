@@ -3,7 +3,7 @@
 use axum::{Router, extract::Path, routing::get as route};
 use http::{Extensions, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tower::{Layer, ServiceExt, service_fn, util::MapRequestLayer};
 use tower_upgrade::{Protocol, UpgradeLayer, h2c::H2c};
 
@@ -73,6 +73,28 @@ async fn every_stream_has_the_extensions_of_the_upgrading_request() {
         let expected = ["/x", "/y", "/z"].map(|path| format!("{path} {expected} None"));
         assert_eq!(client.log.take(), expected);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_has_extensions_of_its_own_as_well() {
+    let log = Log::default();
+    let tunnels = log.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let extensions = request.extensions();
+        let (own, carried) = (extensions.get::<OnUpgrade>(), extensions.get::<Peer>());
+        tunnels.push(format!("{} {} {}", request.method(), own.is_some(), carried.is_some()));
+        Box::pin(std::future::ready(Ok(Response::new(Full::default())))) as Answer
+    });
+    let service = MapRequestLayer::new(|mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer("here"));
+        request
+    })
+    .layer(UpgradeLayer::new().on("h2c", H2c::new(service.clone())).layer(service));
+    let mut client = Client::to(Wire::serve(service), log);
+    client.upgrade(get(&offer())).await;
+    let connect = [literal(0x02, b"CONNECT"), literal(0x01, b"a.test:80")].concat();
+    client.exchange([preface(), frame(1, 0x4, 3, &connect)].concat()).await;
+    assert_eq!(client.log.take(), ["GET false true", "CONNECT true true"]);
 }
 
 /// Asks for authorization in front of the app, and logs for whom.
