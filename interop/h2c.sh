@@ -23,19 +23,20 @@ check() { # name expected actual
     fi
 }
 
-install() { # command package
+needs() { # command package
     command -v "$1" > /dev/null || missing="$missing $2"
 }
 
 missing=
-install curl curl
-install nghttp nghttp2-client
-install h2load nghttp2-client
-install javac default-jdk-headless
-install python3 "python3 python3-venv"
+needs curl curl
+needs nghttp nghttp2-client
+needs h2load nghttp2-client
+needs javac default-jdk-headless
+python3 -c 'import ensurepip, venv' 2> /dev/null || missing="$missing python3 python3-venv"
 if [ -n "$missing" ]; then
     # shellcheck disable=SC2086 # one word per package
-    apt-get install -y $missing > "$work/apt.log" 2>&1 || { cat "$work/apt.log"; exit 1; }
+    { apt-get update && apt-get install -y $missing; } > "$work/apt.log" 2>&1 ||
+        { cat "$work/apt.log"; exit 1; }
 fi
 python3 -m venv "$work/venv" && "$work/venv/bin/pip" install --quiet h2 > "$work/pip.log" 2>&1 ||
     { cat "$work/pip.log"; exit 1; }

@@ -202,7 +202,8 @@ impl<S> H2c<S> {
     /// A request with more is not taken over, and neither is one whose content has no known
     /// length. The content has to fit into the flow-control window of a stream that the client has
     /// not yet seen, which is 65,535 octets (RFC 7540 §6.9.2) or, if that is less, the
-    /// `initial_stream_window_size` that was set with [`http2`](Self::http2).
+    /// `initial_stream_window_size` that was set with [`http2`](Self::http2). A larger limit by
+    /// [`UpgradeHandler::with_body_limit`] gets such a request a 413.
     ///
     /// # Example
     ///
@@ -289,7 +290,13 @@ where
         &self,
         request: Request<Bytes>,
     ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static {
-        std::future::ready(self.switch(request).ok_or_else(|| StatusCode::BAD_REQUEST.into()))
+        // `with_body_limit` may have let more through than HTTP/2 would take.
+        let switch = if request.body().len() > self.body_limit() {
+            Err(StatusCode::PAYLOAD_TOO_LARGE.into())
+        } else {
+            self.switch(request).ok_or_else(|| StatusCode::BAD_REQUEST.into())
+        };
+        std::future::ready(switch)
     }
 }
 

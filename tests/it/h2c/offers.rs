@@ -189,6 +189,20 @@ async fn content_above_the_limit_goes_to_the_service_whole() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_limit_that_does_not_know_of_windows_is_a_413_and_no_101() {
+    let mut client = Client::connect_to(|log| H2c::new(app(log)).with_body_limit(100_000));
+    let lines = format!("{}Content-Length: 65536\r\n", offer());
+    let octets = request("POST /x HTTP/1.1", &lines) + &"x".repeat(65_536);
+    let received = client.wire.exchange(octets).await;
+    received.is("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n").and_is_open();
+    assert_eq!(client.log.take(), [] as [&str; 0]);
+    // What fits is upgraded.
+    let lines = format!("{}Content-Length: 5\r\n", offer());
+    let octets = request("POST /x HTTP/1.1", &lines) + "hello";
+    assert_eq!(client.upgrade(octets).await, ANSWERED);
+}
+
+#[tokio::test(start_paused = true)]
 async fn content_without_a_known_length_goes_to_the_service_whole() {
     // P-53, GO-03, R9112-6.1-02
     let lines = format!("{}Transfer-Encoding: chunked\r\n", offer());

@@ -31,6 +31,19 @@ async fn content_is_not_sent_where_none_may_be() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_panic_on_a_stream_resets_it_and_nothing_else() {
+    let mut client = Client::connect();
+    let frames = client.upgrade(request("GET /panic HTTP/1.1", &offer())).await;
+    let (reset, before) = frames.split_last().unwrap();
+    assert_eq!(before, SERVER_PREFACE);
+    assert!(reset.starts_with("RST_STREAM 1 "), "{reset}");
+    let octets = [preface(), request_on(3, "/panic"), request_on(5, "/")].concat();
+    let frames = client.exchange(octets).await;
+    assert!(frames.iter().any(|frame| frame.starts_with("RST_STREAM 3 ")), "{frames:?}");
+    assert!(frames.contains(&"DATA 5 2 END".into()), "{frames:?}");
+}
+
 /// Where a request comes from, as a server tells its services.
 #[derive(Clone)]
 struct Peer(&'static str);

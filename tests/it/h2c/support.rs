@@ -45,8 +45,8 @@ impl<S> App for S where
 /// Answers `ok` once it has read the content, and logs `GET http://a.test/x HTTP/2.0 ""` and, in
 /// HTTP/2, each field on a line of its own.
 ///
-/// `/long` is answered with 100,000 octets, `/never` never, and `/204` and `/304` with that
-/// status.
+/// `/long` is answered with 100,000 octets, `/never` never, `/panic` with a panic, and `/204` and
+/// `/304` with that status.
 pub(crate) fn app(log: &Log) -> impl App + use<> {
     let log = log.clone();
     service_fn(move |request: Request<Incoming>| {
@@ -85,6 +85,7 @@ async fn answer(request: Request<Incoming>, log: Log) -> Result<Response<Full<By
             let _dropped = Dropped(log);
             std::future::pending::<()>().await;
         }
+        "/panic" => panic!("as asked for"),
         "/long" => *response.body_mut() = Full::from(vec![b'x'; 100_000]),
         "/204" | "/304" => *response.status_mut() = path[1..].parse().unwrap(),
         _ => {}
