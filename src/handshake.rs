@@ -27,6 +27,7 @@ use tokio::{
 use crate::{
     BoxError, Switch, UpgradeErrorKind, Upgraded, body::OwnBody, connections::NoPlace,
     handler::BoxedHandler, observe::Session, rejection, switch::Run, switching::SwitchingBody,
+    task,
 };
 
 /// A request that a handler took over.
@@ -130,7 +131,7 @@ impl Handshake {
         // hyper gives the connection up only after it has written the response, so nobody could
         // wait for it here.
         let session = Arc::clone(&self.session);
-        tokio::spawn(session.instrument(self.run(run, sent, deadline)));
+        task::spawn(session.instrument(self.run(run, sent, deadline)));
         let mut response = Response::new(body.boxed_unsync());
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = headers;

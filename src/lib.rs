@@ -201,6 +201,8 @@ mod body;
 mod connections;
 mod error;
 mod future;
+#[cfg(feature = "h2c")]
+pub mod h2c;
 mod handler;
 mod handshake;
 mod layer;
@@ -212,6 +214,7 @@ mod service;
 mod stats;
 mod switch;
 mod switching;
+mod task;
 mod upgraded;
 #[cfg(feature = "websocket")]
 #[cfg_attr(docsrs, doc(cfg(feature = "websocket")))]

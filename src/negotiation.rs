@@ -214,7 +214,7 @@ pub(crate) fn visit_members<'a>(
 }
 
 /// How many members a field may have. More than any client offers; few enough for an array.
-const MEMBERS: usize = 64;
+pub(crate) const MEMBERS: usize = 64;
 
 /// How many octets the lines of a field may have together.
 const OCTETS: usize = 8 * 1024;

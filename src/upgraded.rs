@@ -11,6 +11,7 @@ use std::{
 use bytes::Bytes;
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::CancellationToken;
 
 use crate::{Protocol, observe::Session};
 
@@ -104,12 +105,16 @@ impl Upgraded {
     /// # drop(switch);
     /// ```
     pub fn draining(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.meter.session.draining().clone().cancelled_owned()
+        self.draining_token().clone().cancelled_owned()
     }
 
     /// Whether [`Connections::drain`](crate::Connections::drain) was called.
     pub fn is_draining(&self) -> bool {
-        self.meter.session.draining().is_cancelled()
+        self.draining_token().is_cancelled()
+    }
+
+    pub(crate) fn draining_token(&self) -> &CancellationToken {
+        self.meter.session.draining()
     }
 
     /// Takes the connection apart into the IO that the HTTP server was given and the octets that

@@ -16,6 +16,8 @@ mod content;
 mod decisions;
 #[cfg(feature = "websocket")]
 mod frames;
+#[cfg(feature = "h2c")]
+mod h2c;
 mod io;
 mod model;
 #[cfg(all(feature = "tracing", feature = "metrics"))]

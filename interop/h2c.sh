@@ -1,0 +1,128 @@
+#!/usr/bin/env bash
+# Real clients against examples/h2c. Installs what it needs, builds and starts the example on a
+# port of its own, and fails if any client does not get exactly the answer it should.
+#
+#   interop/h2c.sh            everything
+#   interop/h2c.sh URL        against a server that runs already
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+work=$(mktemp -d)
+server=
+# The only process that is ended is the one that was started here.
+trap '[ -z "$server" ] || kill "$server"; rm -rf "$work"' EXIT
+failed=0
+
+check() { # name expected actual
+    if [ "$2" == "$3" ]; then
+        echo "ok    $1"
+    else
+        echo "FAIL  $1"
+        printf '  expected: %q\n  got:      %q\n' "$2" "$3"
+        failed=1
+    fi
+}
+
+needs() { # command package
+    command -v "$1" > /dev/null || missing="$missing $2"
+}
+
+missing=
+needs curl curl
+needs nghttp nghttp2-client
+needs h2load nghttp2-client
+needs javac default-jdk-headless
+python3 -c 'import ensurepip, venv' 2> /dev/null || missing="$missing python3 python3-venv"
+if [ -n "$missing" ]; then
+    # shellcheck disable=SC2086 # one word per package
+    { apt-get update && apt-get install -y $missing; } > "$work/apt.log" 2>&1 ||
+        { cat "$work/apt.log"; exit 1; }
+fi
+python3 -m venv "$work/venv" && "$work/venv/bin/pip" install --quiet h2 > "$work/pip.log" 2>&1 ||
+    { cat "$work/pip.log"; exit 1; }
+javac -d "$work" interop/H2cClient.java || exit 1
+
+if [ $# -gt 0 ]; then
+    url=$1
+else
+    cargo build --quiet --release --features h2c --example h2c || exit 1
+    target=${CARGO_TARGET_DIR:-target}
+    "$target/release/examples/h2c" 127.0.0.1:0 > "$work/server.out" 2> "$work/server.err" &
+    server=$!
+    for _ in $(seq 100); do
+        url=$(sed -n 's/^listening on //p' "$work/server.out")
+        [ -z "$url" ] || break
+        sleep 0.1
+    done
+    [ -n "$url" ] || { echo "FAIL  the example does not listen"; exit 1; }
+fi
+
+for octets in 0 1 65535 65536; do
+    head -c $octets /dev/zero > "$work/$octets"
+done
+
+# curl: one transfer after the other on one connection.
+curl() { command curl -sS --max-time 20 "$@" 2>&1; }
+check "curl GET" "GET /a HTTP/2.0 0" "$(curl --http2 "$url/a")"
+check "curl GET in HTTP/1.1" "GET /a HTTP/1.1 0" "$(curl --http1.1 "$url/a")"
+check "curl GET with prior knowledge" "GET /a HTTP/2.0 0" "$(curl --http2-prior-knowledge "$url/a")"
+for octets in 0 1 65535; do
+    check "curl POST of $octets" "POST /b HTTP/2.0 $octets" \
+        "$(curl --http2 --data-binary "@$work/$octets" "$url/b")"
+done
+check "curl POST of 65536 goes on in HTTP/1.1" "POST /b HTTP/1.1 65536" \
+    "$(curl --http2 --data-binary "@$work/65536" "$url/b")"
+check "curl POST, chunked" "POST /b HTTP/1.1 65535" \
+    "$(curl --http2 -H 'Transfer-Encoding: chunked' --data-binary "@$work/65535" "$url/b")"
+check "curl POST that waits for 100" "POST /b HTTP/2.0 65535" \
+    "$(curl --http2 -H 'Expect: 100-continue' --data-binary "@$work/65535" "$url/b")"
+check "curl OPTIONS *" "OPTIONS * HTTP/2.0 0" \
+    "$(curl --http2 -X OPTIONS --request-target '*' "$url/")"
+check "curl absolute-form" "GET /c HTTP/2.0 0" \
+    "$(curl --http2 --request-target "$url/c" "$url/")"
+check "curl HEAD" "HTTP/1.1 101 Switching Protocols|HTTP/2 200 |content-length: 22" \
+    "$(curl --http2 -I "$url/head" | tr -d '\r' | grep -E '^(HTTP|content-length)' | paste -sd '|')"
+check "curl, three URLs on one connection" \
+    "GET /1 HTTP/2.0 0|1 GET /2 HTTP/2.0 0|0 GET /3 HTTP/2.0 0|0 " \
+    "$(curl --http2 -w '%{num_connects} ' "$url/1" "$url/2" "$url/3" | paste -sd '|')"
+check "curl, three posts on one connection" \
+    "POST /1 HTTP/2.0 65535|1 POST /2 HTTP/2.0 65535|0 POST /3 HTTP/2.0 65535|0 " \
+    "$(curl --http2 -w '%{num_connects} ' --data-binary "@$work/65535" "$url/1" "$url/2" "$url/3" |
+        paste -sd '|')"
+large=$(head -c 10000 /dev/zero | tr '\0' x)
+check "curl, 10,000 octets of cookies" "GET /a HTTP/2.0 0" \
+    "$(curl --http2 -H "Cookie: a=$large" "$url/a")"
+check "curl, 60,000 octets of cookies go on in HTTP/1.1" "GET /a HTTP/1.1 0" \
+    "$(curl --http2 -H "Cookie: a=$large" -H "X-B: $large" -H "X-C: $large" -H "X-D: $large" \
+        -H "X-E: $large" -H "X-F: $large" "$url/a")"
+
+# nghttp: streams at the same time, so that answers come in any order.
+nghttp() { timeout 20 nghttp -u "$@" 2>&1; }
+check "nghttp GET" "GET /a HTTP/2.0 0" "$(nghttp "$url/a")"
+check "nghttp, five URLs" "$(seq 5 | sed 's|.*|GET /& HTTP/2.0 0|')" \
+    "$(nghttp "$url/1" "$url/2" "$url/3" "$url/4" "$url/5" | sort)"
+check "nghttp -d, 65,535" "POST /b HTTP/2.0 65535" "$(nghttp -d "$work/65535" "$url/b")"
+# nghttp upgrades with OPTIONS when it has content, and sends that on stream 3.
+check "nghttp -d, 65,536" "POST /b HTTP/2.0 65536" "$(nghttp -d "$work/65536" "$url/b")"
+# A window of 15 octets cannot hold an answer.
+check "nghttp -w 4" "GET /a-path-that-is-longer-than-the-window HTTP/2.0 0" \
+    "$(nghttp -w 4 -W 4 "$url/a-path-that-is-longer-than-the-window")"
+check "nghttp -w 4 -d" "POST /a HTTP/2.0 65535" \
+    "$(nghttp -w 4 -W 4 -d "$work/65535" "$url/a")"
+check "nghttp sees SETTINGS first and one ACK" "SETTINGS, flags=0x00|SETTINGS, flags=0x01" \
+    "$(nghttp -nv -d "$work/65536" "$url/a" |
+        sed -n 's/.*recv \([A-Z_]*\) frame <length=[0-9]*\(, flags=0x0[01]\),.*/\1\2/p' |
+        sed -n '1p; 2,${/^SETTINGS/p}' | paste -sd '|')"
+
+# h2load has no upgrade; it can tell that prior knowledge is served beside it.
+check "h2load with prior knowledge" "2000 total, 2000 started, 2000 done, 2000 succeeded" \
+    "$(h2load -n 2000 -c 4 -m 10 "$url/load" | sed -n 's/^requests: \(.* succeeded\).*/\1/p')"
+
+check "Java's HttpClient" "ok" "$(timeout 60 java -cp "$work" H2cClient "$url" 2>&1)"
+check "Python's h2" "ok" "$(timeout 60 "$work/venv/bin/python" interop/h2c_client.py "$url" 2>&1)"
+
+if [ "$failed" -ne 0 ] && [ -f "$work/server.err" ]; then
+    echo "The server said:"
+    cat "$work/server.err"
+fi
+exit "$failed"
