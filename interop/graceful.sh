@@ -4,9 +4,8 @@
 # deadline. Takes half a minute; needs some 10,100 descriptors for each of two processes.
 #
 # Usage: interop/graceful.sh
-set -euo pipefail
-cd "$(dirname "$0")/.."
+. "$(dirname "$0")/lib.sh"
 
-command -v python3 >/dev/null || { apt-get update -qq && apt-get install -y -qq python3; } >&2
-cargo build --quiet --locked --features websocket --example graceful
-timeout 180 python3 interop/graceful.py "${CARGO_TARGET_DIR:-target}/debug/examples/graceful"
+need python3 python3
+build graceful
+timeout 180 python3 interop/graceful.py "$program"

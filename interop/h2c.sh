@@ -2,15 +2,10 @@
 # Real clients against examples/h2c. Installs what it needs, builds and starts the example on a
 # port of its own, and fails if any client does not get exactly the answer it should.
 #
-#   interop/h2c.sh            everything
-#   interop/h2c.sh URL        against a server that runs already
-set -uo pipefail
-cd "$(dirname "$0")/.."
-
-work=$(mktemp -d)
-server=
-# The only process that is ended is the one that was started here.
-trap '[ -z "$server" ] || kill "$server"; rm -rf "$work"' EXIT
+# Usage: interop/h2c.sh
+. "$(dirname "$0")/lib.sh"
+# The checks count what fails, and go on.
+set +e
 failed=0
 
 check() { # name expected actual
@@ -23,39 +18,14 @@ check() { # name expected actual
     fi
 }
 
-needs() { # command package
-    command -v "$1" > /dev/null || missing="$missing $2"
-}
-
-missing=
-needs curl curl
-needs nghttp nghttp2-client
-needs h2load nghttp2-client
-needs javac default-jdk-headless
-python3 -c 'import ensurepip, venv' 2> /dev/null || missing="$missing python3 python3-venv"
-if [ -n "$missing" ]; then
-    # shellcheck disable=SC2086 # one word per package
-    { apt-get update && apt-get install -y $missing; } > "$work/apt.log" 2>&1 ||
-        { cat "$work/apt.log"; exit 1; }
-fi
-python3 -m venv "$work/venv" && "$work/venv/bin/pip" install --quiet h2 > "$work/pip.log" 2>&1 ||
-    { cat "$work/pip.log"; exit 1; }
+need curl curl
+need nghttp nghttp2-client
+need h2load nghttp2-client
+need javac default-jdk-headless
+with_python h2==4.3.0
 javac -d "$work" interop/H2cClient.java || exit 1
-
-if [ $# -gt 0 ]; then
-    url=$1
-else
-    cargo build --quiet --release --features h2c --example h2c || exit 1
-    target=${CARGO_TARGET_DIR:-target}
-    "$target/release/examples/h2c" 127.0.0.1:0 > "$work/server.out" 2> "$work/server.err" &
-    server=$!
-    for _ in $(seq 100); do
-        url=$(sed -n 's/^listening on //p' "$work/server.out")
-        [ -z "$url" ] || break
-        sleep 0.1
-    done
-    [ -n "$url" ] || { echo "FAIL  the example does not listen"; exit 1; }
-fi
+start h2c
+url="http://$address"
 
 for octets in 0 1 65535 65536; do
     head -c $octets /dev/zero > "$work/$octets"
@@ -119,10 +89,10 @@ check "h2load with prior knowledge" "2000 total, 2000 started, 2000 done, 2000 s
     "$(h2load -n 2000 -c 4 -m 10 "$url/load" | sed -n 's/^requests: \(.* succeeded\).*/\1/p')"
 
 check "Java's HttpClient" "ok" "$(timeout 60 java -cp "$work" H2cClient "$url" 2>&1)"
-check "Python's h2" "ok" "$(timeout 60 "$work/venv/bin/python" interop/h2c_client.py "$url" 2>&1)"
+check "Python's h2" "ok" "$(timeout 60 "$python" interop/h2c_client.py "$url" 2>&1)"
 
-if [ "$failed" -ne 0 ] && [ -f "$work/server.err" ]; then
+if [ "$failed" -ne 0 ] && [ -f "$work/h2c.log" ]; then
     echo "The server said:"
-    cat "$work/server.err"
+    cat "$work/h2c.log"
 fi
 exit "$failed"

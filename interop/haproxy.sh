@@ -5,12 +5,9 @@
 # close frame. Takes a few seconds.
 #
 # Usage: interop/haproxy.sh
-set -euo pipefail
-cd "$(dirname "$0")/.."
+. "$(dirname "$0")/lib.sh"
 
-for package in haproxy python3; do
-  command -v "$package" >/dev/null ||
-    { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$package"; } >&2
-done
-cargo build --quiet --locked --features websocket --example graceful
-timeout 120 python3 interop/haproxy.py "${CARGO_TARGET_DIR:-target}/debug/examples/graceful"
+need haproxy haproxy
+need python3 python3
+build graceful
+timeout 120 python3 interop/haproxy.py "$program"

@@ -3,9 +3,8 @@
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::timeout};
-use tokio_util::sync::CancellationToken;
 
-use crate::Stats;
+use crate::{Stats, signal::Signal};
 
 /// The upgraded connections of a layer and its clones.
 ///
@@ -47,8 +46,8 @@ pub struct Connections {
 
 struct Shared {
     state: watch::Sender<State>,
-    draining: CancellationToken,
-    aborting: CancellationToken,
+    draining: Signal,
+    aborting: Signal,
 }
 
 #[derive(Default)]
@@ -79,8 +78,8 @@ impl Connections {
         Self {
             shared: Arc::new(Shared {
                 state: watch::Sender::default(),
-                draining: CancellationToken::new(),
-                aborting: CancellationToken::new(),
+                draining: Signal::default(),
+                aborting: Signal::default(),
             }),
         }
     }
@@ -111,12 +110,12 @@ impl Connections {
     /// [`Upgraded::draining`](crate::Upgraded::draining) is ready. A handshake that has begun goes
     /// on. Nothing takes this back.
     pub fn drain(&self) {
-        self.shared.draining.cancel();
+        self.shared.draining.raise();
     }
 
     /// Whether [`drain`](Self::drain) was called.
     pub fn is_draining(&self) -> bool {
-        self.shared.draining.is_cancelled()
+        self.shared.draining.is_raised()
     }
 
     /// Waits until [`drain`](Self::drain) is called.
@@ -125,7 +124,7 @@ impl Connections {
     ///
     /// Dropping the future loses nothing.
     pub fn draining(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.shared.draining.clone().cancelled_owned()
+        self.shared.draining.wait()
     }
 
     /// Waits until [`drain`](Self::drain) is called and no connection is left.
@@ -134,7 +133,7 @@ impl Connections {
     ///
     /// Dropping the future loses nothing.
     pub async fn drained(&self) {
-        self.shared.draining.cancelled().await;
+        self.draining().await;
         let mut state = self.shared.state.subscribe();
         // The sender is in `self`, so that the channel cannot close.
         state.wait_for(|state| state.stats.active == 0).await.ok();
@@ -165,7 +164,7 @@ impl Connections {
             Shutdown { finished, aborted: state.stats.active }
         };
         if shutdown.aborted > 0 {
-            self.shared.aborting.cancel();
+            self.shared.aborting.raise();
             timeout(ABORT, self.drained()).await.ok();
         }
         shutdown
@@ -209,7 +208,7 @@ impl fmt::Debug for Connections {
         let Self { shared } = self;
         f.debug_struct("Connections")
             .field("active", &shared.state.borrow().stats.active)
-            .field("draining", &shared.draining.is_cancelled())
+            .field("draining", &shared.draining.is_raised())
             .finish_non_exhaustive()
     }
 }
@@ -228,11 +227,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    pub(crate) fn draining(&self) -> &CancellationToken {
+    pub(crate) fn draining(&self) -> &Signal {
         &self.connections.shared.draining
     }
 
-    pub(crate) fn aborting(&self) -> &CancellationToken {
+    pub(crate) fn aborting(&self) -> &Signal {
         &self.connections.shared.aborting
     }
 }
@@ -241,7 +240,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.connections.shared.state.send_if_modified(|state| {
             state.stats.active -= 1;
-            state.finished += usize::from(!self.aborting().is_cancelled());
+            state.finished += usize::from(!self.aborting().is_raised());
             state.stats.active == 0
         });
     }

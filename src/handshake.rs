@@ -59,7 +59,7 @@ impl Handshake {
             session.failed(UpgradeErrorKind::Aborted, None);
             closing(StatusCode::SERVICE_UNAVAILABLE)
         };
-        session.aborting().run_until_cancelled(response).await.unwrap_or_else(aborted)
+        session.aborting().unless_raised(pin!(response)).await.unwrap_or_else(aborted)
     }
 
     async fn decide<B>(
@@ -152,7 +152,7 @@ impl Handshake {
                 run(io).await.map_err(|error| (UpgradeErrorKind::Handler, Some(error)))
             }
         });
-        let (kind, source) = match session.aborting().run_until_cancelled(connection).await {
+        let (kind, source) = match session.aborting().unless_raised(connection).await {
             Some(Ok(Ok(()))) => return,
             Some(Ok(Err(failure))) => failure,
             Some(Err(panic)) => (UpgradeErrorKind::Panicked, Some(panic)),

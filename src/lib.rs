@@ -135,6 +135,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `websocket` | `websocket::WebSocket`, the opening handshake of RFC 6455 |
+//! | `h2c` | `h2c::H2c`, HTTP/2 by upgrade in cleartext (RFC 7540 §3.2); read about its two dangers first |
 //! | `tracing` | a span for each request that a handler takes over, and events |
 //! | `metrics` | counters, a gauge and a histogram, through the `metrics` facade |
 //!
@@ -211,6 +212,7 @@ mod observe;
 mod protocol;
 mod rejection;
 mod service;
+mod signal;
 mod stats;
 mod switch;
 mod switching;

@@ -11,8 +11,9 @@ use std::{
 use bytes::Bytes;
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "h2c")]
+use crate::signal::Signal;
 use crate::{Protocol, observe::Session};
 
 /// A connection that was switched to another protocol.
@@ -105,15 +106,16 @@ impl Upgraded {
     /// # drop(switch);
     /// ```
     pub fn draining(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.draining_token().clone().cancelled_owned()
+        self.meter.session.draining().wait()
     }
 
     /// Whether [`Connections::drain`](crate::Connections::drain) was called.
     pub fn is_draining(&self) -> bool {
-        self.draining_token().is_cancelled()
+        self.meter.session.draining().is_raised()
     }
 
-    pub(crate) fn draining_token(&self) -> &CancellationToken {
+    #[cfg(feature = "h2c")]
+    pub(crate) fn drain_signal(&self) -> &Signal {
         self.meter.session.draining()
     }
 

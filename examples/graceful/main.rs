@@ -4,6 +4,7 @@
 //! - `/ws` echoes WebSocket messages. On SIGTERM or ctrl-C the handler sends a close frame with
 //!   code 1001 and finishes the close handshake.
 //! - `/stuck` does the same, and ignores the signal: it is aborted at the deadline.
+//! - Where HTTP/2 is offered the connection goes on in it, and ends with GOAWAY.
 //! - `/healthz` answers 200, and 503 once the end has begun, for a load balancer.
 //! - New upgrades are answered with 503 and `Connection: close` by then, on the connections that
 //!   are open; other requests are answered until the end.
@@ -13,13 +14,14 @@
 //! like:
 //!
 //! ```sh
-//! RUST_LOG=info cargo run --example graceful --features websocket,tracing,metrics -- 127.0.0.1:3000 10
+//! RUST_LOG=info cargo run --example graceful --all-features -- 127.0.0.1:3000 10
 //! ```
 //!
 //! connect from another terminal, and press ctrl-C in the first:
 //!
 //! ```sh
 //! npx wscat --connect ws://127.0.0.1:3000/ws
+//! curl --http2 -v http://127.0.0.1:3000/
 //! ```
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
@@ -42,7 +44,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tower_upgrade::{
-    BoxError, Connections, Shutdown, UpgradeHandler, UpgradeLayer, websocket::WebSocket,
+    BoxError, Connections, Shutdown, UpgradeHandler, UpgradeLayer, h2c::H2c, websocket::WebSocket,
 };
 
 use crate::listener::UntilDrained;
@@ -68,6 +70,7 @@ async fn main() -> Result<(), BoxError> {
         .merge(metrics);
     let layer = UpgradeLayer::new()
         .with_connections(connections.clone())
+        .on("h2c", H2c::new(app.clone()))
         .on("websocket", WebSocket::new(echo::polite).when(|head| head.uri.path() == "/ws"))
         .on("websocket", WebSocket::new(echo::stuck).when(|head| head.uri.path() == "/stuck"));
 

@@ -66,10 +66,10 @@ where
     B::Data: Send,
     B::Error: Into<BoxError>,
 {
-    let draining = io.draining_token().clone();
+    let draining = io.drain_signal().clone();
     let io = TokioIo::new(Spliced::new(io, opening));
     let mut connection = pin!(http2.serve_connection(io, streams));
-    if let Some(end) = draining.run_until_cancelled(connection.as_mut()).await {
+    if let Some(end) = draining.unless_raised(connection.as_mut()).await {
         return end;
     }
     // GOAWAY: no more streams, and those that run go on.

@@ -15,12 +15,12 @@ use std::{
 
 use http::{StatusCode, request};
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     BoxError, Connections, Protocol, UpgradeError, UpgradeErrorKind,
     connections::{NoPlace, Place},
     negotiation::Decline,
+    signal::Signal,
 };
 
 /// Where everything is reported that happens to a layer's requests.
@@ -112,11 +112,11 @@ impl Session {
         &self.protocol
     }
 
-    pub(crate) fn draining(&self) -> &CancellationToken {
+    pub(crate) fn draining(&self) -> &Signal {
         self.place.draining()
     }
 
-    pub(crate) fn aborting(&self) -> &CancellationToken {
+    pub(crate) fn aborting(&self) -> &Signal {
         self.place.aborting()
     }
 

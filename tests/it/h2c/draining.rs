@@ -1,0 +1,85 @@
+//! The end of a connection that the server wants to end.
+
+use std::time::Duration;
+
+use tower::Layer;
+
+use super::support::*;
+use crate::support::*;
+
+/// Answers each PING of the server, as a client of HTTP/2 does, until there is none.
+async fn answer_pings(client: &mut Client, mut frames: Vec<String>) -> Vec<String> {
+    let mut all = frames.clone();
+    while frames.iter().any(|frame| frame == "PING") {
+        let pong = frame(6, 1, 0, &SHUTDOWN_PING);
+        frames = client.exchange(pong).await;
+        all.extend(frames.clone());
+    }
+    all
+}
+
+/// What h2 says in the PING of a graceful shutdown.
+const SHUTDOWN_PING: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_sends_goaway_and_lets_streams_end() {
+    let log = Log::default();
+    let layer = layer(&log);
+    let mut client = Client::to(Wire::serve(layer.layer(app(&log))), log);
+    client.upgrade(get(&offer())).await;
+    // A stream whose answer does not fit into the client's window.
+    let octets = [preface(), request_on(3, "/long")].concat();
+    client.exchange(octets).await;
+
+    layer.connections().drain();
+    let frames = client.exchange("").await;
+    assert_eq!(frames, ["GOAWAY 2147483647 NO_ERROR", "PING"]);
+    let frames = answer_pings(&mut client, frames).await;
+    assert_eq!(frames.last().unwrap(), "GOAWAY 3 NO_ERROR");
+    assert!(!client.ended);
+    let octets = [window_update(0, 100_000), window_update(3, 100_000)].concat();
+    let frames = client.exchange(octets).await;
+    assert!(frames.iter().any(|frame| frame.starts_with("DATA 3 ") && frame.ends_with(" END")));
+    assert!(client.ended, "{frames:?}");
+    assert_eq!(layer.connections().active(), 0);
+    assert_eq!(client.log.count("failed"), 0, "{:?}", client.log);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_connection_ends_with_the_drain() {
+    let log = Log::default();
+    let layer = layer(&log);
+    let mut client = Client::to(Wire::serve(layer.layer(app(&log))), log);
+    client.upgrade(get(&offer())).await;
+    client.exchange(preface()).await;
+    layer.connections().drain();
+    let frames = client.exchange("").await;
+    let frames = answer_pings(&mut client, frames).await;
+    assert_eq!(frames.last().unwrap(), "GOAWAY 1 NO_ERROR");
+    assert!(client.ended);
+    assert_eq!(layer.connections().active(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_never_ends_is_aborted_at_the_deadline() {
+    let log = Log::default();
+    let layer = layer(&log);
+    let mut client = Client::to(Wire::serve(layer.layer(app(&log))), log);
+    client.upgrade(get(&offer())).await;
+    client.exchange([preface(), request_on(3, "/never")].concat()).await;
+    let shutdown = layer.connections().shutdown(Duration::from_secs(10)).await;
+    assert_eq!((shutdown.finished, shutdown.aborted), (0, 1));
+    client.exchange("").await;
+    assert!(client.ended);
+    assert!(client.log.has("dropped"), "the stream's future is gone as well");
+    assert_eq!(client.log.count("failed h2c Aborted"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_offers_h2c_during_a_drain_is_refused() {
+    let log = Log::default();
+    let layer = layer(&log);
+    layer.connections().drain();
+    let mut wire = Wire::serve(layer.layer(app(&log)));
+    wire.exchange(get(&offer())).await.starts_with("HTTP/1.1 503").and_ends();
+}
