@@ -206,6 +206,8 @@ mod future;
 pub mod h2c;
 mod handler;
 mod handshake;
+#[cfg(any(feature = "h2c", feature = "websocket"))]
+mod host;
 mod layer;
 mod negotiation;
 mod observe;

@@ -1,14 +1,13 @@
 //! The upgrading request as HTTP/2 would have sent it: what is put in front of the client's octets.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use http::{
-    HeaderMap, HeaderName, Method, header,
-    request::Parts,
-    uri::{Authority, PathAndQuery},
-};
+use http::{HeaderMap, HeaderName, Method, header, request::Parts, uri::PathAndQuery};
 
 use super::settings::{ClientSettings, HTTP2_SETTINGS};
-use crate::negotiation::{MEMBERS, visit_members};
+use crate::{
+    host,
+    negotiation::{MEMBERS, visit_members},
+};
 
 /// What every HTTP/2 connection starts with (RFC 7540 §3.5).
 pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -16,27 +15,14 @@ pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// The authority that a request is for, if HTTP/1.1 allows the request to be answered at all.
 ///
 /// RFC 9112 §3.2 wants exactly one valid `Host`, and takes the target's own authority where it
-/// has one. Neither may have a part for user information (RFC 9110 §4.2.4), and an `http` URI
-/// names a host (§4.2.1).
+/// has one.
 pub(super) fn authority(head: &Parts) -> Option<&[u8]> {
     let mut lines = head.headers.get_all(header::HOST).iter();
     let (host, None) = (lines.next()?.as_bytes(), lines.next()) else {
         return None;
     };
     let authority = head.uri.authority().map_or(host, |authority| authority.as_str().as_bytes());
-    (is_authority(host) && is_authority(authority)).then_some(authority)
-}
-
-fn is_authority(octets: &[u8]) -> bool {
-    let Ok(authority) = Authority::try_from(octets) else {
-        return false;
-    };
-    // The type takes user information and any port, neither of which may stand here.
-    let Some(port) = octets.strip_prefix(authority.host().as_bytes()) else {
-        return false;
-    };
-    port.split_first()
-        .is_none_or(|(&colon, port)| colon == b':' && port.iter().all(u8::is_ascii_digit))
+    (host::parse(host).is_some() && host::parse(authority).is_some()).then_some(authority)
 }
 
 /// Whether the target of a request is one that HTTP/2 has a form for (RFC 7540 §8.1.2.3).

@@ -5,15 +5,12 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
 use bytes::Bytes;
-use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request,
-    uri::Authority,
-};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request};
 use http_body_util::Full;
 use sha1::{Digest, Sha1};
 
-use super::{Origins, origins::host_and_port};
-use crate::{Rejection, negotiation::visit_members, protocol::is_token};
+use super::Origins;
+use crate::{Rejection, host, negotiation::visit_members, protocol::is_token};
 
 /// An opening handshake in which everything is as it has to be.
 #[derive(Debug)]
@@ -36,7 +33,7 @@ impl<'a> Checked<'a> {
         }
         // RFC 9112 §3.2; hyper does not look at it.
         let host = single(headers, HOST)?;
-        if Authority::try_from(host).ok().as_ref().and_then(host_and_port).is_none() {
+        if host::parse(host).is_none() {
             return Err(malformed(HOST));
         }
         let version = single(headers, VERSION)?;

@@ -1,7 +1,9 @@
 //! Which pages may connect: the check that stands between a user's cookies and other people's
 //! pages.
 
-use http::{Uri, header, request, uri::Authority};
+use http::{HeaderValue, header, request, uri::Scheme};
+
+use crate::host;
 
 /// Which origins' pages may open a WebSocket (RFC 6455 §10.2).
 ///
@@ -102,14 +104,13 @@ struct Origin {
 impl Origin {
     fn parse(text: &str) -> Option<Self> {
         let (scheme, authority) = text.split_once("://")?;
-        let uri: Uri = text.parse().ok()?;
-        // What `Uri` takes is more than an origin: a path, a query.
-        if uri.authority()?.as_str() != authority {
-            return None;
-        }
-        let scheme = scheme.to_ascii_lowercase();
-        let (host, port) = host_and_port(uri.authority()?)?;
-        Some(Self { port: port.or_else(|| default_port(&scheme)), scheme, host })
+        let scheme = scheme.parse::<Scheme>().ok()?.as_str().to_ascii_lowercase();
+        let (authority, port) = host::parse(authority.as_bytes())?;
+        Some(Self {
+            port: port.or_else(|| default_port(&scheme)),
+            scheme,
+            host: authority.host().to_ascii_lowercase(),
+        })
     }
 
     /// Whether the request with this head is sent to this origin's host and port.
@@ -117,25 +118,17 @@ impl Origin {
         let Some(default_port) = default_port(&self.scheme) else {
             return false;
         };
-        // RFC 9112 §3.2.2: a target in absolute form counts instead of `Host`.
-        let target = head.uri.authority().cloned().or_else(|| {
-            let host = head.headers.get(header::HOST)?;
-            Authority::try_from(host.as_bytes()).ok()
-        });
+        let target = match head.uri.authority() {
+            // RFC 9112 §3.2.2: a target in absolute form counts instead of `Host`.
+            Some(authority) => Some(authority.as_str().as_bytes()),
+            None => head.headers.get(header::HOST).map(HeaderValue::as_bytes),
+        };
         // The server may not know whether TLS is in front of it, so the origin's scheme counts.
-        target.as_ref().and_then(host_and_port).is_some_and(|(host, port)| {
-            host == self.host && Some(port.unwrap_or(default_port)) == self.port
+        target.and_then(host::parse).is_some_and(|(authority, port)| {
+            authority.host().eq_ignore_ascii_case(&self.host)
+                && Some(port.unwrap_or(default_port)) == self.port
         })
     }
-}
-
-/// Returns the host and the port, if that is all that there is: no user information, and no colon
-/// without a host before it or a number behind it.
-pub(super) fn host_and_port(authority: &Authority) -> Option<(String, Option<u16>)> {
-    let (host, port) = (authority.host(), authority.port());
-    let octets = host.len() + port.as_ref().map_or(0, |port| ":".len() + port.as_str().len());
-    (!host.is_empty() && authority.as_str().len() == octets)
-        .then(|| (host.to_ascii_lowercase(), port.map(|port| port.as_u16())))
 }
 
 fn default_port(scheme: &str) -> Option<u16> {

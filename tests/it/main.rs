@@ -12,6 +12,7 @@ mod echo;
 
 mod allocations;
 mod api;
+mod choice;
 mod content;
 mod decisions;
 #[cfg(feature = "websocket")]

@@ -50,7 +50,6 @@ async fn by_default_pages_of_the_same_host_may_connect() {
         ("a.test", ""),
         ("a.test", "http://a.test, http://a.test"),
         ("a.test", "http://a.test\r\nOrigin: http://a.test"),
-        ("a.test", "http://a.test:"),
         ("a.test", "http://\u{e9}"),
         ("localhost", "tauri://localhost"),
         ("a.test", "chrome-extension://a.test"),

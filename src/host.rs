@@ -1,0 +1,53 @@
+//! Where a request is sent to, as `Host` and origins write it.
+
+use http::uri::Authority;
+
+/// Parses a host and perhaps a port (RFC 9110 §7.2).
+///
+/// Returns `None` if there is more, such as user information (RFC 9110 §4.2.4), or less: no host
+/// (§4.2.1), or a port that is no number. An empty port is none.
+pub(crate) fn parse(octets: &[u8]) -> Option<(Authority, Option<u16>)> {
+    let authority = Authority::try_from(octets).ok()?;
+    // The type takes more than a host and a port, but has the host by itself.
+    let rest = authority.as_str().strip_prefix(authority.host())?;
+    let port = match rest.strip_prefix(':') {
+        None if rest.is_empty() => None,
+        Some("") => None,
+        Some(port) if port.bytes().all(|octet| octet.is_ascii_digit()) => Some(port.parse().ok()?),
+        _ => return None,
+    };
+    (!authority.host().is_empty()).then_some((authority, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_and_perhaps_a_port() {
+        for (text, expected) in [
+            ("a.test", Some(("a.test", None))),
+            ("a.test:", Some(("a.test", None))),
+            ("A.test:3000", Some(("A.test", Some(3000)))),
+            ("127.0.0.1:080", Some(("127.0.0.1", Some(80)))),
+            ("[::1]", Some(("[::1]", None))),
+            ("[::1]:65535", Some(("[::1]", Some(65_535)))),
+            ("", None),
+            (":80", None),
+            (":::", None),
+            ("[::1", None),
+            ("a b", None),
+            ("a.test:x", None),
+            ("a.test:+1", None),
+            ("a.test:65536", None),
+            ("a.test/x", None),
+            ("user@a.test", None),
+            ("user:80@a.test", None),
+            ("a.test, b.test", None),
+        ] {
+            let parsed = parse(text.as_bytes());
+            let parsed = parsed.as_ref().map(|(authority, port)| (authority.host(), *port));
+            assert_eq!(parsed, expected, "{text}");
+        }
+    }
+}
