@@ -88,3 +88,14 @@ async fn candidates_are_asked_until_one_accepts() {
     let asked: Vec<_> = log.take().into_iter().filter(|event| event.contains("asked")).collect();
     assert_eq!(asked, ["chat asked \"\"", "feed asked \"\"", "bar asked \"\"", "bar asked \"\""]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn ninety_lines_are_not_acted_on_in_part() {
+    // P-35
+    for (first, last) in [("p0", "foo"), ("foo", "p0")] {
+        let others: Vec<_> = (1..89).map(|n| format!("Upgrade: p{n}\r\n")).collect();
+        let others = others.concat();
+        let lines = format!("{CU}Upgrade: {first}\r\n{others}Upgrade: {last}\r\n");
+        exchange(get(&lines)).await.0.is(OK).and_is_open();
+    }
+}

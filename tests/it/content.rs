@@ -281,3 +281,14 @@ async fn a_body_that_is_not_the_announced_one_is_forwarded() {
         assert_eq!(log.take(), [""; 0]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn http_1_0_is_sent_no_100() {
+    // R9110-10.1.1-01
+    let log = Log::default();
+    let lines = format!("{FOO}Content-Length: 5\r\nExpect: 100-continue\r\n");
+    let octets = request("POST /x HTTP/1.0", &lines) + "hello";
+    let received = connect_with_limit(&log, 5).exchange(octets).await;
+    received.starts_with("HTTP/1.0 200 OK\r\n").and_ends();
+    assert_eq!(log.take(), ["inner POST /x \"hello\""]);
+}

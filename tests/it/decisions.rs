@@ -280,3 +280,15 @@ async fn a_client_that_goes_while_the_handler_decides_drops_the_decision() {
     settle().await;
     assert_eq!(log.take(), ["dropped"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn every_answer_has_one_date() {
+    // R9110-6.6.1-01
+    for status in [None, Some(StatusCode::FORBIDDEN), Some(StatusCode::UPGRADE_REQUIRED)] {
+        let mut wire = deciding(&Log::default(), move || status.map_or_else(|| Ok(idle()), Err));
+        wire.send(get(OFFER)).await;
+        let (received, _) = wire.receive_octets().await;
+        let received = String::from_utf8(received).unwrap();
+        assert_eq!(received.matches("\r\ndate: ").count(), 1, "{received}");
+    }
+}

@@ -302,3 +302,23 @@ async fn the_agreed_protocol_is_in_the_request_and_on_the_connection() {
     wire.exchange(get(&lines)).await.is(&switching("Foo/9")).and_ends();
     assert_eq!(log.take(), ["Foo/9 \"1\"", "Foo/9"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_offer_that_is_forwarded_leaves_a_request_to_close_alone() {
+    // P-60, R9112-9.6-01: behind the answer nothing is read, by nobody.
+    let (received, log) =
+        exchange(get("Connection: close, upgrade\r\nUpgrade: nope\r\n") + "NP").await;
+    received.is(&OK.replace("content-length", "connection: close\r\ncontent-length")).and_ends();
+    assert_eq!(log.take(), ["inner GET /x \"\" upgradable"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connect_without_a_port_is_the_inner_services_affair() {
+    // R9110-9.3.6-01
+    for target in ["h:", "h"] {
+        let octets = request(&format!("CONNECT {target} HTTP/1.1"), FOO);
+        let (received, log) = exchange(octets).await;
+        assert!(!received.text.contains("101"), "{received:?}");
+        assert_eq!(log.count("foo"), 0, "{log:?}");
+    }
+}

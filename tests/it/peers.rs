@@ -7,8 +7,13 @@
 //! `security.rs` has the cases 7 as S-11, 9 as S-14, 10 as S-6 and 15 as S-19.
 //!
 //! KES-01, KES-03 and KES-07 call what this crate does not have: a handler is given neither the
-//! response nor a way to ask for the connection. KES-08, KES-10 and case 14 are about a limit and
-//! a shutdown that this crate does not have yet.
+//! response nor a way to ask for the connection. KES-08 and case 14 are in `places.rs`, KES-10 and
+//! case 13 in `shutdown.rs`.
+//!
+//! NET-18 to NET-23 are about clients, and this crate makes no connections. NET-07, NET-11, NET-13
+//! and VTX-20 to VTX-23 are about telling HTTP/2 from HTTP/1.1 by the first octets, which the
+//! server below does, hyper-util's `auto` for one. VTX-12 is about TLS, which a layer does not see:
+//! who registers a handler decides. VTX-03 is VTX-02 with compression, a layer of its own.
 
 use std::convert::Infallible;
 

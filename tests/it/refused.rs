@@ -86,6 +86,10 @@ async fn a_header_section_that_is_too_large_is_refused() {
         received.starts_with(TOO_LARGE).and_ends();
         assert_eq!(log.take(), [""; 0], "P-37");
     }
+    let (received, log) =
+        exchange(get(&format!("{CU}Upgrade: foo, {}\r\n", "p".repeat(500_000)))).await;
+    assert!(!received.text.contains("101"), "P-37 {received:?}");
+    assert_eq!(log.count("foo"), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,5 @@
-//! A handler runs on a connection only if its client got this layer's 101, whatever the layers
-//! outside do with the response.
+//! A handler runs on a connection only if its client got this layer's 101. What layers outside can
+//! do that escapes notice is at the end, as the crate's documentation has it.
 
 use std::time::Duration;
 
@@ -212,7 +212,9 @@ async fn a_slow_client_gets_the_whole_101_before_the_handler_runs() {
 async fn a_connection_without_upgrades_names_the_method_to_call() {
     let log = Log::default();
     let (client, server) = tokio::io::duplex(1 << 16);
-    let service = hyper_util::service::TowerToHyperService::new(fixture(&log).layer(inner(&log)));
+    let layer = fixture(&log);
+    let connections = layer.connections();
+    let service = hyper_util::service::TowerToHyperService::new(layer.layer(inner(&log)));
     let connection = hyper::server::conn::http1::Builder::new()
         .serve_connection(hyper_util::rt::TokioIo::new(server), service);
     let mut wire = Wire::of(client, connection);
@@ -222,4 +224,37 @@ async fn a_connection_without_upgrades_names_the_method_to_call() {
     assert!(failure.starts_with("failed foo NotEnabled"), "{failure}");
     assert!(failure.contains("call `.with_upgrades()`"), "{failure}");
     assert!(!failures.iter().any(|event| event.contains("runs")), "{failures:?}");
+    assert_eq!(connections.active(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_without_content_in_place_of_the_101_escapes_notice() {
+    // hyper drops the body of such a response unpolled, as it does with that of a 101.
+    for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
+        let log = Log::default();
+        let service = fixture(&log).layer(inner(&log)).map_response(move |mut response| {
+            *response.status_mut() = status;
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            response
+        });
+        Wire::serve(service).exchange(get(FOO)).await;
+        assert_eq!(log.count("foo runs"), 1, "if this fails, the documentation can say less");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_that_asks_all_that_a_server_asks_escapes_notice() {
+    let log = Log::default();
+    let upgrade = fixture(&log).layer(inner(&log));
+    let service = tower::service_fn(move |request| {
+        let upgrade = upgrade.clone();
+        async move {
+            let response = upgrade.oneshot(request).await?;
+            let asked = (response.body().is_end_stream(), response.body().size_hint());
+            drop((asked, response));
+            Ok::<_, BoxError>(error_that_closes(Full::<Bytes>::from("sorry")))
+        }
+    });
+    Wire::serve(service).exchange(get(FOO)).await.starts_with("HTTP/1.1 500");
+    assert_eq!(log.count("foo runs"), 1, "if this fails, the documentation can say less");
 }

@@ -7,7 +7,7 @@ use http::Request;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_test::{assert_pending, assert_ready, task};
 use tower::Layer;
-use tower_upgrade::{Connections, Switch, UpgradeLayer, Upgraded};
+use tower_upgrade::{AtCapacity, Connections, Switch, UpgradeLayer, Upgraded};
 
 use crate::support::*;
 
@@ -275,4 +275,37 @@ async fn what_one_shutdown_aborts_is_not_finished_for_another() {
     );
     assert_eq!((one.finished, one.aborted), (0, 1));
     assert_eq!((other.finished, other.aborted), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_ends_a_read_that_waits() {
+    // KES-10
+    let log = Log::default();
+    let failures = log.clone();
+    let layer = UpgradeLayer::new()
+        .on("foo", |_request: Request<Bytes>| async {
+            Switch::to(|mut io: Upgraded| async move {
+                let draining = io.draining();
+                let mut octet = [0];
+                tokio::select! {
+                    read = io.read(&mut octet) => read.map(drop),
+                    () = draining => io.shutdown().await,
+                }
+            })
+        })
+        .on_failure(move |error| failures.push(describe(&error)));
+    let mut wire = connect_to(&layer, "foo").await;
+    layer.connections().drain();
+    wire.receive().await.is("").and_ends();
+    assert_eq!(log.take(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_refuses_where_a_full_layer_would_forward() {
+    let layer = layer(&Log::default()).at_capacity(AtCapacity::Forward).max_connections(0);
+    let offer = get(&format!("{CU}Upgrade: polite\r\n"));
+    let mut wire = Wire::serve(layer.layer(inner(&Log::default())));
+    wire.exchange(&offer).await.is(OK).and_is_open();
+    layer.connections().drain();
+    wire.exchange(&offer).await.is(REFUSAL).and_ends();
 }

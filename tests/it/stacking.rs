@@ -155,6 +155,7 @@ async fn extensions_of_the_layers_outside_reach_the_inner_service_and_the_handle
         });
     let mut wire = Wire::serve(service);
     wire.exchange(get("")).await.starts_with("HTTP/1.1 200");
+    wire.exchange(get(&format!("{CU}Upgrade: nope\r\n"))).await.starts_with("HTTP/1.1 200");
     wire.exchange(get(FOO)).await.is(&switching("foo"));
-    assert_eq!(log.take(), ["inner 7", "handler 7"]);
+    assert_eq!(log.take(), ["inner 7", "inner 7", "handler 7"]);
 }

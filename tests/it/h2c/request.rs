@@ -106,7 +106,7 @@ async fn content_that_breaks_off_is_no_upgrade() {
 #[tokio::test(start_paused = true)]
 async fn header_sections_of_every_size_go_through() {
     // UND-01: up to what hyper takes, with and without content, in one frame and in many.
-    for (fields, octets) in [(1, 0), (94, 1), (94, 150), (1, 16_300), (1, 60_000), (90, 650)] {
+    for (fields, octets) in [(1, 0), (95, 1), (95, 150), (1, 16_300), (1, 61_440), (90, 650)] {
         for content in [0, 1, 2_000, 65_535] {
             let mut client = Client::connect_to(|log| {
                 H2c::new(app(log)).http2(|http2| {

@@ -6,7 +6,7 @@ mod origins;
 use http::{Method, StatusCode};
 use tower::Layer;
 use tower_upgrade::{
-    UpgradeHandler, UpgradeLayer, Upgraded,
+    Preference, UpgradeHandler, UpgradeLayer, Upgraded,
     websocket::{Handshake, WebSocket},
 };
 
@@ -86,6 +86,8 @@ async fn the_offer_is_read_as_every_other() {
         ("Upgrade", "Upgrade: WEBSOCKET"),
         ("Upgrade", "Upgrade: foo, websocket"),
         ("Upgrade", "Upgrade: proto1, websocket, proto2\r\nUpgrade: proto3"),
+        ("Upgrade", "Upgrade: ,, websocket ,"),
+        ("Upgrade", "Upgrade: websocket, websocket"),
         ("Connection", "Connection: keep-alive, Upgrade"),
         ("Connection", "Connection: keep-alive\r\nConnection: UPGRADE"),
     ] {
@@ -266,4 +268,60 @@ async fn a_websocket_of_http_2_is_forwarded() {
     let response = tower::Service::call(&mut service, request).await.unwrap();
     assert_eq!(response.status(), 200);
     assert_eq!(log.take(), [""; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_protocols_the_preferred_one_is_opened() {
+    // P-45
+    let log = Log::default();
+    for (preference, offer, expected) in [
+        (Preference::Client, "foo, websocket", switching("foo")),
+        (Preference::Client, "websocket, foo", opened(ACCEPT, "")),
+        (Preference::Server, "foo, websocket", opened(ACCEPT, "")),
+    ] {
+        let layer = UpgradeLayer::new()
+            .on("websocket", handler(&log))
+            .on("foo", echo(&log, "foo"))
+            .preference(preference);
+        let request = opening(&["Upgrade"], &[&format!("Upgrade: {offer}")]);
+        Wire::serve(layer.layer(inner(&log))).exchange(request).await.is(&expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_sent_at_once_where_a_100_is_expected() {
+    // R9110-10.1.1-03. With content the request would be the inner service's.
+    let request = opening(&["Sec-WebSocket-Key"], &["Expect: 100-continue"]);
+    let (received, _) = answer(handler, &request).await;
+    received.starts_with("HTTP/1.1 400 Bad Request\r\n").and_is_open();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_may_ask_for_a_login_or_redirect() {
+    // R6455-4.2.2-auth
+    for (status, name, value, line) in [
+        (401, "www-authenticate", "Basic realm=\"a\"", "HTTP/1.1 401 Unauthorized"),
+        (302, "location", "/login", "HTTP/1.1 302 Found"),
+    ] {
+        let refusing = move |log: &Log| {
+            handler(log).on_connect(move |_| async move {
+                let response = http::Response::builder().status(status).header(name, value);
+                Err(response.body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap())
+            })
+        };
+        let (received, _) = answer(refusing, &opening(&[], &[])).await;
+        let expected = format!("{line}\r\n{name}: {value}\r\ncontent-length: 0\r\n\r\n");
+        received.is(&expected).and_is_open();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unknown_path_is_a_404_of_the_router() {
+    // R6455-4.2.2-resource
+    let log = Log::default();
+    let layer =
+        UpgradeLayer::new().on("websocket", handler(&log).when(|head| head.uri.path() == "/chat"));
+    let app = axum::Router::new().route("/", axum::routing::get(|| async { "page" }));
+    let mut wire = Wire::serve(layer.layer(app));
+    wire.exchange(opening(&[], &[])).await.starts_with("HTTP/1.1 404 Not Found").and_is_open();
 }
