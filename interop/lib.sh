@@ -23,8 +23,10 @@ fail() {
 
 # install PACKAGE...: Debian packages.
 install() {
+  [ "$(id -u)" -eq 0 ] || fail "$* is needed: install it, or run this as root on Debian"
+  export DEBIAN_FRONTEND=noninteractive
   { apt-get update -qq && apt-get install -y -qq --no-install-recommends "$@"; } \
-    >"$work/apt.log" 2>&1 || { cat "$work/apt.log" >&2; fail "cannot install $*"; }
+    </dev/null >"$work/apt.log" 2>&1 || { cat "$work/apt.log" >&2; fail "cannot install $*"; }
 }
 
 # need COMMAND PACKAGE: installs the Debian package if the command is not there.

@@ -40,12 +40,12 @@ pub enum UpgradeErrorKind {
     /// client got a 500.
     Switch,
     /// The 101 did not reach the HTTP server: a layer outside replaced it or hid its body, or
-    /// gave up. The handler was not run.
+    /// gave up. What the handler switched to was not run.
     Replaced,
-    /// The HTTP server does not let go of its connections. The handler was not run.
+    /// The HTTP server does not let go of its connections. What the handler switched to was not run.
     NotEnabled,
-    /// The connection ended, or a layer outside gave up, before it was switched. The handler was
-    /// not run.
+    /// The connection ended, or a layer outside gave up, before it was switched. What the handler
+    /// switched to was not run.
     Disconnected,
     /// The handshake took longer than
     /// [`UpgradeLayer::handshake_timeout`](crate::UpgradeLayer::handshake_timeout). The client got

@@ -13,8 +13,8 @@ use crate::{
     protocol::Pattern,
 };
 
-/// A [`Layer`] that switches protocols on HTTP/1.1 connections, and forwards every request that
-/// it does not switch for untouched.
+/// A [`Layer`] that switches protocols on HTTP/1.1 connections, and forwards every request that no
+/// handler takes over, untouched.
 ///
 /// Cheap to clone: the clones, and the services made from them, share the [`Connections`]. A clone
 /// that is configured further has its own registrations.

@@ -153,7 +153,8 @@
 //! | `ended` | info | `duration`; `read` and `written` in octets, until a `downcast` |
 //! | the text of an [`UpgradeError`] | warn; error for a panic | `kind`, `source` |
 //!
-//! What the example `graceful` logs, with `RUST_LOG=tower_upgrade=debug`, of one client that comes
+//! What the example `graceful` logs, with `RUST_LOG=tower_upgrade=debug` and here without the
+//! timestamps, of one client that comes
 //! and goes, one whose handshake is malformed, one that asks for what nobody takes, one that breaks
 //! off, and one that is left at the deadline of the shutdown:
 //!
@@ -185,7 +186,7 @@
 //! The label `protocol` is the registered name, without a version that a client may choose. A
 //! connection that was switched may have a second outcome, when it ends badly.
 //!
-//! Of the clients above, before the shutdown, by way of Prometheus:
+//! Of such clients, before the shutdown, by way of Prometheus and without the histogram's buckets:
 //!
 //! ```text
 //! http_upgrades_declined_total{reason="unregistered"} 1
@@ -203,6 +204,7 @@ mod connections;
 mod error;
 mod future;
 #[cfg(feature = "h2c")]
+#[cfg_attr(docsrs, doc(cfg(feature = "h2c")))]
 pub mod h2c;
 mod handler;
 mod handshake;

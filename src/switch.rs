@@ -76,7 +76,8 @@ impl Switch {
     /// return `()` or a `Result` of it. An error and a panic end the connection and go to
     /// [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure).
     ///
-    /// The function is dropped, and never called, if the client does not get this 101.
+    /// The function is dropped, and never called, if the HTTP server does not take this 101 to send
+    /// it; see [layer order](crate#layer-order) for what can escape notice.
     ///
     /// A block that only loops has a type that is neither; end it with `Ok::<(), io::Error>(())` or
     /// the like, which is never reached.

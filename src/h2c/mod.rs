@@ -48,6 +48,13 @@
 //! axum's `Router::layer` runs behind the router, and sees its path parameters among the
 //! extensions: put `UpgradeLayer` around the router instead, or choose with [`H2c::extensions`].
 //!
+//! # Shutdown
+//!
+//! A [drain](crate::Connections::drain) sends GOAWAY: the client opens no more streams on the
+//! connection, and it ends with the last of those that run. A service whose answers have no end of
+//! their own waits for [`Connections::draining`](crate::Connections::draining), of which it is given
+//! a clone.
+//!
 //! # Example
 //!
 //! A service that asks for authorization, on whatever way the request has come.
