@@ -114,6 +114,23 @@ impl Connections {
     }
 
     /// Whether [`drain`](Self::drain) was called.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_upgrade::Connections;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let connections = Connections::new();
+    /// assert!(!connections.is_draining());
+    /// connections.drain();
+    /// assert!(connections.is_draining());
+    /// connections.draining().await;
+    /// connections.drained().await;
+    /// assert_eq!(connections.active(), 0);
+    /// # }
+    /// ```
     pub fn is_draining(&self) -> bool {
         self.shared.draining.is_raised()
     }

@@ -31,17 +31,46 @@ use crate::{Protocol, observe::Session};
 /// # Example
 ///
 /// ```
+/// use bytes::Bytes;
+/// use http::Request;
 /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
-/// use tower_upgrade::{Switch, Upgraded};
+/// use tower_upgrade::{Switch, UpgradeLayer, Upgraded};
+/// # use hyper::body::Incoming;
+/// # use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+/// # use tower::Layer;
 ///
-/// let switch = Switch::to(|mut io: Upgraded| async move {
-///     assert_eq!(io.protocol().name(), "ping");
-///     let mut ping = [0; 4];
-///     io.read_exact(&mut ping).await?;
-///     io.write_all(b"pong").await?;
-///     io.shutdown().await
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
+/// let layer = UpgradeLayer::new().on("ping/*", |_request: Request<Bytes>| async {
+///     Switch::to(|mut io: Upgraded| async move {
+///         assert_eq!(io.protocol().version(), Some("7"));
+///         let mut ping = [0; 4];
+///         io.read_exact(&mut ping).await?;
+///         assert_eq!(&ping, b"ping");
+///         io.write_all(b"pong").await?;
+///         io.shutdown().await
+///     })
 /// });
-/// # drop(switch);
+/// # let inner = tower::service_fn(|_: Request<Incoming>| async {
+/// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+/// # });
+/// # let (mut client, server) = tokio::io::duplex(1024);
+/// # let service = TowerToHyperService::new(layer.layer(inner));
+/// # tokio::spawn(
+/// #     hyper::server::conn::http1::Builder::new()
+/// #         .serve_connection(TokioIo::new(server), service)
+/// #         .with_upgrades(),
+/// # );
+///
+/// // `layer` is around a service, and `client` is the other end of a connection to it.
+/// let request = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: ping/7\r\n\r\n";
+/// client.write_all(request.as_bytes()).await?;
+/// client.write_all(b"ping").await?;
+/// let mut answer = Vec::new();
+/// client.read_to_end(&mut answer).await?;
+/// assert!(answer.ends_with(b"\r\n\r\npong"));
+/// # Ok(())
+/// # }
 /// ```
 #[derive(Debug)]
 pub struct Upgraded {
