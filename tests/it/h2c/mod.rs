@@ -3,6 +3,7 @@
 mod connection;
 mod draining;
 mod offers;
+mod prior_knowledge;
 mod request;
 mod services;
 mod support;
