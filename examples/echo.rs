@@ -15,13 +15,13 @@
 //!
 //! ```sh
 //! curl http://127.0.0.1:3000/
-//! printf 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: shout/1, shout/2\r\n\r\nhello\n' |
-//!     nc -q 1 127.0.0.1 3000
-//! npx wscat --connect ws://127.0.0.1:3000/ws
+//! (printf 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: shout/1, shout/2\r\n\r\nhello\n'
+//!     sleep 1) | nc 127.0.0.1 3000
+//! npx --yes wscat --connect ws://127.0.0.1:3000/ws
 //! ```
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
-use std::{convert::Infallible, env, io, time::Duration};
+use std::{convert::Infallible, env, error::Error, io, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -48,7 +48,10 @@ async fn main() -> io::Result<()> {
     let layer = messages::register(UpgradeLayer::new())
         .on("echo", |_request: Request<Bytes>| async { Switch::to(echo) })
         .on("shout/2", |_request: Request<Bytes>| async { Switch::to(shout) })
-        .on_failure(|error| println!("{}: {error}", error.protocol()));
+        .on_failure(|error| match error.source() {
+            Some(source) => println!("{}: {error}: {source}", error.protocol()),
+            None => println!("{}: {error}", error.protocol()),
+        });
     let service = TowerToHyperService::new(layer.layer(service_fn(plain)));
 
     loop {

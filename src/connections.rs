@@ -15,7 +15,31 @@ use crate::{Stats, signal::Signal};
 ///
 /// # Shutdown
 ///
-/// Let the HTTP server stop, tell the handlers, and wait for them:
+/// Drain first, or together with the HTTP server's own shutdown. Do not wait for the server before:
+/// it waits for each of its HTTP connections, without a deadline. With axum, for one:
+///
+/// ```no_run
+/// use std::{future::IntoFuture, io, time::Duration};
+///
+/// # async fn run(listener: tokio::net::TcpListener, app: axum::Router) -> io::Result<()> {
+/// # let layer = tower_upgrade::UpgradeLayer::new();
+/// let connections = layer.connections();
+/// let server = axum::serve(listener, app.layer(layer))
+///     .with_graceful_shutdown(connections.draining())
+///     .into_future();
+/// let server = tokio::spawn(server);
+/// tokio::signal::ctrl_c().await?;
+/// let deadline = Duration::from_secs(30);
+/// let (shutdown, _served) =
+///     tokio::join!(connections.shutdown(deadline), tokio::time::timeout(deadline, server));
+/// println!("{} finished, {} aborted", shutdown.finished, shutdown.aborted);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// The example `graceful` goes further: it also answers those who come during the drain.
+///
+/// What handlers hear of it:
 ///
 /// ```
 /// use std::{future, time::Duration};

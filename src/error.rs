@@ -10,8 +10,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// Why an upgrade that a handler took over did not come to a good end.
 ///
 /// [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure) gets it; see there for an
-/// example. [`kind`](Self::kind) tells failures apart. The texts and the types of the sources may
-/// change at any time.
+/// example. [`kind`](Self::kind) tells failures apart, as does the text; why it happened is in
+/// [`source`](Error::source). The texts and the types of the sources may change at any time.
 #[derive(Debug)]
 pub struct UpgradeError {
     kind: UpgradeErrorKind,

@@ -109,8 +109,8 @@ pub trait UpgradeHandler: Send + Sync + 'static {
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped if the HTTP server notices that the client went away, which hyper
-    /// does not while octets that the client sent early are unread, or if a layer outside gives up.
+    /// The future is dropped if a layer outside gives up, or if the client goes away and the HTTP
+    /// server notices. hyper does not notice while octets that the client sent early are unread.
     fn upgrade(
         &self,
         request: Request<Bytes>,

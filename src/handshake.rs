@@ -1,4 +1,5 @@
-//! Decision 2, switch or refuse: from the request that a handler owns to the end of what it runs.
+//! Decision 2, switch or refuse: from the request that a handler owns to the end of what it runs;
+//! and the answers that the layer makes itself.
 
 use std::{
     any::Any,

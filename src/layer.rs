@@ -148,13 +148,15 @@ impl UpgradeLayer {
     /// # Example
     ///
     /// ```
-    /// use std::sync::mpsc;
+    /// use std::{error::Error, sync::mpsc};
     ///
     /// use tower_upgrade::{UpgradeError, UpgradeLayer};
     ///
     /// let (failures, log) = mpsc::channel();
     /// let layer = UpgradeLayer::new().on_failure(move |error: UpgradeError| {
-    ///     failures.send(format!("{}: {error}", error.protocol())).ok();
+    ///     // What failed is in the error, and why in its source.
+    ///     let why = error.source().map(ToString::to_string).unwrap_or_default();
+    ///     failures.send(format!("{}: {error}: {why}", error.protocol())).ok();
     /// });
     /// # let _ = layer;
     /// assert!(log.try_recv().is_err());

@@ -60,8 +60,10 @@
 //! # }
 //! ```
 //!
-//! With axum, the layer goes on a `Router`, on one route, or around a whole `Router`:
-//! `Router::new().route(…).layer(layer)`.
+//! With axum, the layer goes on a `Router`, after its routes and its fallback:
+//! `Router::new().route(…).layer(layer)`; on one route; or around a whole `Router`:
+//! `layer.layer(app)`. If in doubt, put it around. On a nested `Router` a handler is asked only for
+//! the routes there, and sees the path without the prefix; on `get(…)` it sees other methods as well.
 //!
 //! # The server has to let go of its connections
 //!
@@ -73,7 +75,7 @@
 //! # Layer order
 //!
 //! Layers outside of this one see the request and the 101; nothing but the handler sees what
-//! follows. So what decides whether a client may connect at all belongs outside, or into the
+//! follows, and no compression, time limit or trace outside applies to it. So what decides whether a client may connect at all belongs outside, or into the
 //! handler.
 //!
 //! A layer outside that answers something else in place of the 101, such as a time limit, is
@@ -154,9 +156,9 @@
 //! | the text of an [`UpgradeError`] | warn; error for a panic | `kind`, `source` |
 //!
 //! What the example `graceful` logs, with `RUST_LOG=tower_upgrade=debug` and here without the
-//! timestamps, of one client that comes
-//! and goes, one whose handshake is malformed, one that asks for what nobody takes, one that breaks
-//! off, and one that is left at the deadline of the shutdown:
+//! timestamps, of one client that comes and goes, one whose handshake is malformed, one that asks
+//! for what nobody takes, one that breaks off, one that is told of the shutdown, and one that is left
+//! at its deadline:
 //!
 //! ```text
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
@@ -166,7 +168,9 @@
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
 //!  WARN upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: the handler failed kind=Handler source=WebSocket protocol error: Connection reset without closing handshake source.sources=[Connection reset without closing handshake]
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=192.277µs read=0 written=0
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
 //!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: switched
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=105.614287ms read=8 written=14
 //!  INFO tower_upgrade: turned away outcome="drained" protocol=websocket method=GET path="/ws"
 //!  WARN upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: the connection was left at the deadline of the shutdown kind=Aborted
 //!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: ended duration=2.107394s read=0 written=0

@@ -15,7 +15,9 @@ use crate::{BoxError, Protocol, body::OwnBody, negotiation};
 /// A handler's refusal to switch protocols: the response that the client gets instead.
 ///
 /// Made from a status, or from any response with any body, which may stream. The connection stays
-/// HTTP/1.1 and is not closed, unless the response says `Connection: close`.
+/// HTTP/1.1 and is not closed, unless the response says `Connection: close`. What the client sent
+/// early is then read as its next HTTP request. With axum, `.into_response()` makes a response from
+/// a status and a text.
 ///
 /// A response with status 426 that names no protocol gets `Upgrade` with the one that was
 /// negotiated, and one with an `Upgrade` field gets `Connection: upgrade`, since the one may not

@@ -116,8 +116,8 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // hyper adds the extension to HTTP/1.1 requests with an `Upgrade` line and to CONNECT, so
-        // that this one look-up settles all others. It stays where it is until the request is
+        // hyper adds the extension to HTTP/1.1 requests with an `Upgrade` line and to CONNECT, so a
+        // request without it can be forwarded at once. It stays where it is until the request is
         // ours: a service inside may want it.
         if request.extensions().get::<OnUpgrade>().is_none() {
             return UpgradeFuture::forward(self.inner.call(request));

@@ -79,8 +79,8 @@ impl Switch {
     /// The function is dropped, and never called, if the HTTP server does not take this 101 to send
     /// it; see [layer order](crate#layer-order) for what can escape notice.
     ///
-    /// A block that only loops has a type that is neither; end it with `Ok::<(), io::Error>(())` or
-    /// the like, which is never reached.
+    /// A block that only loops has a type that is neither. Make it an `async fn` that says what it
+    /// returns, such as `io::Result<()>`.
     pub fn to<F, Fut>(run: F) -> Self
     where
         F: FnOnce(Upgraded) -> Fut + Send + 'static,

@@ -12,7 +12,8 @@ use tokio::sync::oneshot;
 
 use crate::BoxError;
 
-/// The body of a 101: empty, and the only part of it that can tell whether the 101 is sent.
+/// The body of a 101: empty, and the only part of it that can tell whether the 101 is sent. To have
+/// the server ask, it says that it has not ended, and not how long it is.
 ///
 /// hyper gives up the connection behind every response to a request with an `Upgrade` field, not
 /// only behind a 101. So a layer outside that answers something else in place of our 101 would
@@ -20,14 +21,14 @@ use crate::BoxError;
 /// response, and a layer that throws it away does not:
 ///
 /// 1. The future that made the response is gone before hyper looks at the response.
-/// 2. It asks the body whether it has ended and, if not, how long it is, to choose the framing.
+/// 2. hyper asks the body whether it has ended and, if not, how long it is, to choose the framing.
 /// 3. If the status is 101, it then drops the body without polling it. If a layer left the body
 ///    alone and changed the status, it polls the body for content, unless the new status has none
 ///    either.
 ///
 /// Whoever asks for the size before step 2 is a layer, which may act on the answer. It hears that
-/// the body is empty, or a compressor would take it for content worth compressing; since a layer
-/// may write the size into the header section, the answer stays the same from then on.
+/// the body is empty; otherwise a compressor would take it for content worth compressing. Since a
+/// layer may write the size into the header section, the answer stays the same from then on.
 #[derive(Debug)]
 pub(crate) struct SwitchingBody {
     /// Alive as long as the future that made the response.
@@ -38,7 +39,7 @@ pub(crate) struct SwitchingBody {
     asked: OnceLock<()>,
     /// And the second.
     sized: OnceLock<()>,
-    /// Step 3 has gone wrong.
+    /// It was polled, so the response was not sent as a 101.
     polled: bool,
     sent: Option<oneshot::Sender<()>>,
 }

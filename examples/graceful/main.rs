@@ -20,7 +20,7 @@
 //! connect from another terminal, and press ctrl-C in the first:
 //!
 //! ```sh
-//! npx wscat --connect ws://127.0.0.1:3000/ws
+//! npx --yes wscat --connect ws://127.0.0.1:3000/ws
 //! curl --http2 -v http://127.0.0.1:3000/
 //! ```
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]

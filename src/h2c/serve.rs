@@ -2,6 +2,7 @@
 
 use std::{
     convert::Infallible,
+    error::Error,
     future::{self, Future},
     io,
     pin::{Pin, pin},
@@ -69,12 +70,23 @@ where
     let draining = io.drain_signal().clone();
     let io = TokioIo::new(Spliced::new(io, opening));
     let mut connection = pin!(http2.serve_connection(io, streams));
-    if let Some(end) = draining.unless_raised(connection.as_mut()).await {
-        return end;
-    }
-    // GOAWAY: no more streams, and those that run go on.
-    connection.as_mut().graceful_shutdown();
-    connection.await
+    let end = if let Some(end) = draining.unless_raised(connection.as_mut()).await {
+        end
+    } else {
+        // GOAWAY: no more streams, and those that run go on.
+        connection.as_mut().graceful_shutdown();
+        connection.await
+    };
+    end.or_else(|error| if is_reset(&error) { Ok(()) } else { Err(error) })
+}
+
+/// Whether the client has reset the connection, which some do when they have their answers, and
+/// which is then no failure.
+fn is_reset(error: &hyper::Error) -> bool {
+    let source = error.source().and_then(|source| source.downcast_ref::<io::Error>());
+    source.is_some_and(|source| {
+        [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset].contains(&source.kind())
+    })
 }
 
 /// What the server announces, and so holds the opening to as well.

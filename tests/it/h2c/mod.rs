@@ -5,5 +5,6 @@ mod draining;
 mod offers;
 mod prior_knowledge;
 mod request;
+mod reset;
 mod services;
 mod support;
