@@ -42,12 +42,12 @@ pub(crate) struct Handshake {
 impl Handshake {
     /// Reads the content, asks the handler, and makes the response.
     ///
-    /// `future` is alive as long as the future that this runs in.
+    /// `alive` can be upgraded as long as the future that this runs in is there.
     pub(crate) async fn respond<B>(
         self,
         head: request::Parts,
         body: B,
-        future: Weak<()>,
+        alive: Weak<()>,
     ) -> Response<OwnBody>
     where
         B: Body,
@@ -55,7 +55,7 @@ impl Handshake {
     {
         let session = Arc::clone(&self.session);
         let deadline = Instant::now() + self.timeout.min(FOREVER);
-        let response = session.instrument(self.decide(head, body, future, deadline));
+        let response = session.instrument(self.decide(head, body, alive, deadline));
         let aborted = || {
             session.failed(UpgradeErrorKind::Aborted, None);
             closing(StatusCode::SERVICE_UNAVAILABLE)
@@ -67,7 +67,7 @@ impl Handshake {
         self,
         mut head: request::Parts,
         body: B,
-        future: Weak<()>,
+        alive: Weak<()>,
         deadline: Instant,
     ) -> Response<OwnBody>
     where
@@ -96,7 +96,7 @@ impl Handshake {
         let request = Request::from_parts(head, content);
         let decision = CatchPanic { future: async { handler.upgrade(request).await } };
         match timeout_at(deadline, decision).await {
-            Ok(Ok(Ok(switch))) => self.switch(switch, &offer, future, deadline),
+            Ok(Ok(Ok(switch))) => self.switch(switch, &offer, alive, deadline),
             Ok(Ok(Err(rejection))) => {
                 let response = rejection.into_response(session.protocol());
                 session.rejected(response.status());
@@ -118,7 +118,7 @@ impl Handshake {
         self,
         switch: Switch,
         offer: &HeaderMap,
-        future: Weak<()>,
+        alive: Weak<()>,
         deadline: Instant,
     ) -> Response<OwnBody> {
         let (headers, run) = match switch.into_parts(self.session.protocol(), offer) {
@@ -128,7 +128,7 @@ impl Handshake {
                 return plain(StatusCode::INTERNAL_SERVER_ERROR);
             }
         };
-        let (body, sent) = SwitchingBody::new(future);
+        let (body, sent) = SwitchingBody::new(alive);
         // hyper gives the connection up only after it has written the response, so nobody could
         // wait for it here.
         let session = Arc::clone(&self.session);

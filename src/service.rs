@@ -150,6 +150,6 @@ where
             timeout: config.handshake_timeout,
             session: Arc::new(config.observer.begin(place, protocol, &head)),
         };
-        UpgradeFuture::handshake(|future| handshake.respond(head, body, future))
+        UpgradeFuture::handshake(|alive| handshake.respond(head, body, alive))
     }
 }

@@ -31,8 +31,8 @@ use crate::BoxError;
 /// layer may write the size into the header section, the answer stays the same from then on.
 #[derive(Debug)]
 pub(crate) struct SwitchingBody {
-    /// Alive as long as the future that made the response.
-    future: Weak<()>,
+    /// Can be upgraded as long as the future that made the response is there.
+    alive: Weak<()>,
     /// Some layer was told that the size is zero.
     said_empty: OnceLock<()>,
     /// The first question of step 2 has come.
@@ -47,10 +47,10 @@ pub(crate) struct SwitchingBody {
 impl SwitchingBody {
     /// Makes the body, and what resolves once the HTTP server has taken the 101, or fails when
     /// that cannot happen any more.
-    pub(crate) fn new(future: Weak<()>) -> (Self, oneshot::Receiver<()>) {
+    pub(crate) fn new(alive: Weak<()>) -> (Self, oneshot::Receiver<()>) {
         let (sent, receiver) = oneshot::channel();
         let body = Self {
-            future,
+            alive,
             said_empty: OnceLock::new(),
             asked: OnceLock::new(),
             sized: OnceLock::new(),
@@ -74,7 +74,7 @@ impl Body for SwitchingBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        if self.future.strong_count() > 0 {
+        if self.alive.strong_count() > 0 {
             return true;
         }
         self.asked.get_or_init(|| ());
