@@ -1,8 +1,13 @@
 //! The end of a connection that the server wants to end.
 
-use std::time::Duration;
+use std::{convert::Infallible, time::Duration};
 
-use tower::Layer;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tower::{Layer, service_fn};
+use tower_upgrade::{Connections, UpgradeLayer, h2c::H2c};
 
 use super::support::*;
 use crate::support::*;
@@ -82,4 +87,32 @@ async fn who_offers_h2c_during_a_drain_is_refused() {
     layer.connections().drain();
     let mut wire = Wire::serve(layer.layer(app(&log)));
     wire.exchange(get(&offer())).await.starts_with("HTTP/1.1 503").and_ends();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_an_end_ends_with_the_drain_if_it_waits_for_it() {
+    let connections = Connections::new();
+    let waits = connections.clone();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let draining = waits.draining();
+        async move {
+            if request.uri().path() == "/endless" {
+                draining.await;
+            }
+            Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok")))
+        }
+    });
+    let layer = UpgradeLayer::new()
+        .with_connections(connections.clone())
+        .on("h2c", H2c::new(service.clone()));
+    let mut client = Client::to(Wire::serve(layer.layer(service)), Log::default());
+    client.upgrade(get(&offer())).await;
+    let frames = client.exchange([preface(), request_on(3, "/endless")].concat()).await;
+    assert_eq!(frames, ["SETTINGS ACK"]);
+    connections.drain();
+    let frames = client.exchange("").await;
+    let frames = answer_pings(&mut client, frames).await;
+    assert!(frames.iter().any(|frame| frame == "DATA 3 2 END"), "{frames:?}");
+    assert!(client.ended);
+    assert_eq!(connections.active(), 0);
 }
