@@ -75,8 +75,8 @@
 //! # Layer order
 //!
 //! Layers outside of this one see the request and the 101; nothing but the handler sees what
-//! follows, and no compression, time limit or trace outside applies to it. So what decides whether a client may connect at all belongs outside, or into the
-//! handler.
+//! follows, and no compression, time limit or trace outside applies to it. So what decides whether a
+//! client may connect at all belongs outside, or into the handler.
 //!
 //! A layer outside that answers something else in place of the 101, such as a time limit, is
 //! respected: the handler does not run. To tell, this layer relies on the HTTP server asking the
@@ -103,8 +103,8 @@
 //! members or more than 8 KiB; requests that offer nothing that a handler is registered for and
 //! [accepts](UpgradeHandler::accepts); and requests with content of unknown length, more than the
 //! handler's [limit](UpgradeHandler::body_limit), other than the head announces, or expected by an
-//! `Expect` that hyper would leave unanswered. hyper's `OnUpgrade` is then still in the request's extensions, for whoever
-//! may want it inside.
+//! `Expect` that hyper would leave unanswered. hyper's `OnUpgrade`, its promise of the connection, is
+//! then still in the request's extensions, for whoever may want it inside.
 //!
 //! # Shutdown
 //!
@@ -157,23 +157,23 @@
 //!
 //! What the example `graceful` logs, with `RUST_LOG=tower_upgrade=debug` and here without the
 //! timestamps, of one client that comes and goes, one whose handshake is malformed, one that asks
-//! for what nobody takes, one that breaks off, one that is told of the shutdown, and one that is left
-//! at its deadline:
+//! for what nobody takes, one that breaks off, one that is told of the shutdown, one that is left at
+//! its deadline, and one that comes during it:
 //!
 //! ```text
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
-//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=389.72µs read=19 written=11
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=548.728µs read=19 written=11
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: rejected status=400
-//! DEBUG tower_upgrade: declined reason="unregistered" method=GET path="/ws"
+//! DEBUG tower_upgrade: declined reason="unregistered" method=GET path="/"
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
 //!  WARN upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: the handler failed kind=Handler source=WebSocket protocol error: Connection reset without closing handshake source.sources=[Connection reset without closing handshake]
-//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=192.277µs read=0 written=0
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=223.403µs read=0 written=0
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
 //!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: switched
-//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=105.614287ms read=8 written=14
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=704.693209ms read=8 written=14
 //!  INFO tower_upgrade: turned away outcome="drained" protocol=websocket method=GET path="/ws"
 //!  WARN upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: the connection was left at the deadline of the shutdown kind=Aborted
-//!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: ended duration=2.107394s read=0 written=0
+//!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: ended duration=2.204606586s read=0 written=0
 //! ```
 //!
 //! # Metrics
@@ -190,15 +190,15 @@
 //! The label `protocol` is the registered name, without a version that a client may choose. A
 //! connection that was switched may have a second outcome, when it ends badly.
 //!
-//! Of such clients, before the shutdown, by way of Prometheus and without the histogram's buckets:
+//! Of the same run before the shutdown, by way of Prometheus, without the types and the buckets:
 //!
 //! ```text
-//! http_upgrades_declined_total{reason="unregistered"} 1
 //! http_upgrades_total{protocol="websocket",outcome="switched"} 4
-//! http_upgrades_total{protocol="websocket",outcome="failed"} 1
 //! http_upgrades_total{protocol="websocket",outcome="rejected"} 1
+//! http_upgrades_total{protocol="websocket",outcome="failed"} 1
+//! http_upgrades_declined_total{reason="unregistered"} 1
 //! http_upgrades_active{protocol="websocket"} 2
-//! http_upgrade_duration_seconds_sum{protocol="websocket"} 0.000581997
+//! http_upgrade_duration_seconds_sum{protocol="websocket"} 0.0007721309999999999
 //! http_upgrade_duration_seconds_count{protocol="websocket"} 2
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]

@@ -13,7 +13,7 @@ use tower_http::{
     catch_panic::CatchPanicLayer, compression::CompressionLayer, timeout::ResponseBodyTimeoutLayer,
     trace::TraceLayer,
 };
-use tower_upgrade::BoxError;
+use tower_upgrade::{BoxError, UpgradeBody};
 
 use crate::support::*;
 
@@ -23,6 +23,22 @@ const WHOLE_101: usize = 34 + 21 + 14 + 37 + 2;
 fn error_that_closes<B>(body: B) -> Response<B> {
     let response = Response::builder().status(500).header(CONNECTION, "close");
     response.body(body).unwrap()
+}
+
+/// A connection with an asynchronous layer outside, which looks at each response, and answers with a
+/// 500 in its place.
+fn replacing(log: &Log, look: fn(&Response<UpgradeBody<Full<Bytes>>>)) -> Wire {
+    let upgrade = fixture(log).layer(inner(log));
+    Wire::serve(tower::service_fn(move |request| {
+        let upgrade = upgrade.clone();
+        async move {
+            let response = upgrade.oneshot(request).await?;
+            look(&response);
+            drop(response);
+            tokio::task::yield_now().await;
+            Ok::<_, BoxError>(error_that_closes(Full::<Bytes>::from("sorry")))
+        }
+    }))
 }
 
 /// Asserts that a client that offers `foo`, and talks on, gets a 500 and nothing behind it.
@@ -49,19 +65,11 @@ async fn a_101_that_a_layer_replaces_never_starts_the_handler() {
 #[tokio::test(start_paused = true)]
 async fn nor_does_one_that_an_async_layer_replaces() {
     let log = Log::default();
-    let upgrade = fixture(&log).layer(inner(&log));
-    let service = tower::service_fn(move |request| {
-        let upgrade = upgrade.clone();
-        async move {
-            let response = upgrade.oneshot(request).await?;
-            // Even a layer that has a look at the response first.
-            assert!(response.body().size_hint().exact() == Some(0));
-            drop(response);
-            tokio::task::yield_now().await;
-            Ok::<_, BoxError>(error_that_closes(Full::<Bytes>::from("sorry")))
-        }
+    // Even a layer that has a look at the response first.
+    let wire = replacing(&log, |response| {
+        assert_eq!(response.body().size_hint().exact(), Some(0));
     });
-    assert_only_500(Wire::serve(service), &log).await;
+    assert_only_500(wire, &log).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -97,17 +105,8 @@ async fn nor_does_one_that_a_layer_asks_for_its_end_and_drops() {
 async fn nor_does_one_that_an_async_layer_asks_for_its_end_and_drops() {
     // A server goes on to ask how long a body is that has not ended.
     let log = Log::default();
-    let upgrade = fixture(&log).layer(inner(&log));
-    let service = tower::service_fn(move |request| {
-        let upgrade = upgrade.clone();
-        async move {
-            let response = upgrade.oneshot(request).await?;
-            assert!(!response.body().is_end_stream());
-            drop(response);
-            Ok::<_, BoxError>(error_that_closes(Full::<Bytes>::from("sorry")))
-        }
-    });
-    assert_only_500(Wire::serve(service), &log).await;
+    let wire = replacing(&log, |response| assert!(!response.body().is_end_stream()));
+    assert_only_500(wire, &log).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -245,16 +244,10 @@ async fn a_status_without_content_in_place_of_the_101_escapes_notice() {
 #[tokio::test(start_paused = true)]
 async fn a_layer_that_asks_all_that_a_server_asks_escapes_notice() {
     let log = Log::default();
-    let upgrade = fixture(&log).layer(inner(&log));
-    let service = tower::service_fn(move |request| {
-        let upgrade = upgrade.clone();
-        async move {
-            let response = upgrade.oneshot(request).await?;
-            let asked = (response.body().is_end_stream(), response.body().size_hint());
-            drop((asked, response));
-            Ok::<_, BoxError>(error_that_closes(Full::<Bytes>::from("sorry")))
-        }
+    let mut wire = replacing(&log, |response| {
+        assert!(!response.body().is_end_stream());
+        assert_eq!(response.body().size_hint().exact(), None);
     });
-    Wire::serve(service).exchange(get(FOO)).await.starts_with("HTTP/1.1 500");
+    wire.exchange(get(FOO)).await.starts_with("HTTP/1.1 500");
     assert_eq!(log.count("foo runs"), 1, "if this fails, the documentation can say less");
 }
