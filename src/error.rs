@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt};
 
-use crate::Protocol;
+use crate::negotiation::protocol::Protocol;
 
 /// A boxed error, as bodies and handlers return it.
 pub type BoxError = Box<dyn Error + Send + Sync>;

@@ -203,10 +203,8 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-mod body;
 mod connections;
 mod error;
-mod future;
 #[cfg(feature = "h2c")]
 #[cfg_attr(docsrs, doc(cfg(feature = "h2c")))]
 pub mod h2c;
@@ -217,33 +215,27 @@ mod host;
 mod layer;
 mod negotiation;
 mod observe;
-mod protocol;
-mod rejection;
-mod service;
-mod signal;
-mod stats;
-mod switch;
-mod switching;
-mod task;
-mod upgraded;
 #[cfg(feature = "websocket")]
 #[cfg_attr(docsrs, doc(cfg(feature = "websocket")))]
 pub mod websocket;
 
 pub use crate::{
-    body::UpgradeBody,
-    connections::{Connections, Shutdown},
+    connections::{
+        Connections, Shutdown,
+        stats::{Declined, Stats},
+        upgraded::{Downcast, Upgraded},
+    },
     error::{BoxError, UpgradeError, UpgradeErrorKind},
-    future::UpgradeFuture,
-    handler::{IntoSwitch, UpgradeHandler, When, WithBodyLimit},
-    layer::{AtCapacity, UpgradeLayer},
-    negotiation::Preference,
-    protocol::{InvalidProtocol, Protocol},
-    rejection::Rejection,
-    service::Upgrade,
-    stats::{Declined, Stats},
-    switch::{IntoOutcome, Switch},
-    upgraded::{Downcast, Upgraded},
+    handler::{
+        IntoSwitch, UpgradeHandler, When, WithBodyLimit,
+        rejection::Rejection,
+        switch::{IntoOutcome, Switch},
+    },
+    layer::{AtCapacity, UpgradeLayer, body::UpgradeBody, future::UpgradeFuture, service::Upgrade},
+    negotiation::{
+        Preference,
+        protocol::{InvalidProtocol, Protocol},
+    },
 };
 
 #[cfg(doctest)]

@@ -126,7 +126,11 @@ use tower::Service;
 
 pub use self::serve::Executor;
 use self::{serve::Limits, settings::ClientSettings, stream::Streams};
-use crate::{BoxError, Protocol, Rejection, Switch, UpgradeHandler};
+use crate::{
+    error::BoxError,
+    handler::{UpgradeHandler, rejection::Rejection, switch::Switch},
+    negotiation::protocol::Protocol,
+};
 
 /// Goes on in HTTP/2, and answers the upgrading request on stream 1.
 ///

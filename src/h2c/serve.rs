@@ -24,7 +24,10 @@ use super::{
     settings::{self, Setting},
     stream::Streams,
 };
-use crate::{BoxError, Upgraded, task};
+use crate::{
+    connections::{task, upgraded::Upgraded},
+    error::BoxError,
+};
 
 /// Runs the streams of a connection on tokio, each on a task of its own.
 ///

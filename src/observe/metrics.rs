@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use metrics::{counter, gauge, histogram};
 
-use crate::{Protocol, negotiation::Decline};
+use crate::negotiation::{Decline, protocol::Protocol};
 
 pub(super) fn declined(decline: Decline) {
     // A label that is known beforehand costs no allocation, and these requests are forwarded.

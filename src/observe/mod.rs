@@ -17,10 +17,9 @@ use http::{StatusCode, request};
 use tokio::time::Instant;
 
 use crate::{
-    BoxError, Connections, Protocol, UpgradeError, UpgradeErrorKind,
-    connections::{NoPlace, Place},
-    negotiation::Decline,
-    signal::Signal,
+    connections::{Connections, NoPlace, Place, signal::Signal},
+    error::{BoxError, UpgradeError, UpgradeErrorKind},
+    negotiation::{Decline, protocol::Protocol},
 };
 
 /// Where everything is reported that happens to a layer's requests.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Protocol, negotiation::Decline};
+use crate::negotiation::{Decline, protocol::Protocol};
 
 pub(super) fn declined(_: Decline) {}
 

@@ -4,7 +4,10 @@ use std::{future::Future, time::Duration};
 
 use http::{StatusCode, request};
 
-use crate::{Protocol, UpgradeError, negotiation::Decline};
+use crate::{
+    error::UpgradeError,
+    negotiation::{Decline, protocol::Protocol},
+};
 
 pub(super) fn declined(_: Decline, _: &request::Parts) {}
 

@@ -5,7 +5,10 @@ use std::{error::Error, future::Future, time::Duration};
 use http::{StatusCode, request};
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
-use crate::{Protocol, UpgradeError, UpgradeErrorKind, negotiation::Decline};
+use crate::{
+    error::{UpgradeError, UpgradeErrorKind},
+    negotiation::{Decline, protocol::Protocol},
+};
 
 pub(super) fn declined(decline: Decline, head: &request::Parts) {
     debug!(

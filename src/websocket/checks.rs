@@ -10,7 +10,11 @@ use http_body_util::Full;
 use sha1::{Digest, Sha1};
 
 use super::Origins;
-use crate::{Rejection, host, negotiation::visit_members, protocol::is_token};
+use crate::{
+    handler::rejection::Rejection,
+    host,
+    negotiation::{protocol::is_token, visit_members},
+};
 
 /// An opening handshake in which everything is as it has to be.
 #[derive(Debug)]

@@ -11,8 +11,13 @@ use http::{HeaderValue, Request, header, request};
 use self::checks::Checked;
 pub use self::origins::Origins;
 use crate::{
-    IntoOutcome, Rejection, Switch, UpgradeHandler, Upgraded,
-    switch::{End, Outcome},
+    connections::upgraded::Upgraded,
+    handler::{
+        UpgradeHandler,
+        rejection::Rejection,
+        switch::{End, IntoOutcome, Outcome, Switch},
+    },
+    negotiation::protocol,
 };
 
 /// A handler that answers the opening handshake of RFC 6455 §4.2 and hands the connection over.
@@ -181,7 +186,7 @@ impl WebSocket {
         let subprotocols: Vec<String> = subprotocols.into_iter().map(Into::into).collect();
         for subprotocol in &subprotocols {
             assert!(
-                crate::protocol::is_token(subprotocol.as_bytes()),
+                protocol::is_token(subprotocol.as_bytes()),
                 "`{}` is not a subprotocol: it has to be a token (RFC 9110 section 5.6.2)",
                 subprotocol.escape_debug(),
             );

@@ -1,16 +1,24 @@
 //! What a user configures: which handlers there are, and what goes for all of them.
 
+pub(crate) mod body;
+pub(crate) mod future;
+pub(crate) mod service;
+
 use std::{fmt, sync::Arc, time::Duration};
 
 use http::request;
 use tower::Layer;
 
+use self::service::Upgrade;
 use crate::{
-    Connections, Preference, Protocol, Upgrade, UpgradeError, UpgradeHandler,
-    handler::BoxedHandler,
-    negotiation::Candidate,
+    connections::Connections,
+    error::UpgradeError,
+    handler::{BoxedHandler, UpgradeHandler},
+    negotiation::{
+        Candidate, Preference,
+        protocol::{Pattern, Protocol},
+    },
     observe::{Observer, OnFailure},
-    protocol::Pattern,
 };
 
 /// A [`Layer`] that switches protocols on HTTP/1.1 connections, and forwards every request that no

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::oneshot;
 
-use crate::BoxError;
+use crate::error::BoxError;
 
 /// The body of a 101: empty, and the only part of it that can tell whether the 101 is sent. To have
 /// the server ask, it says that it has not ended, and not how long it is.

@@ -12,11 +12,11 @@ use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use tower::Service;
 
+use super::{AtCapacity, Config, body::UpgradeBody, future::UpgradeFuture};
 use crate::{
-    AtCapacity, BoxError, UpgradeBody, UpgradeFuture,
     connections::NoPlace,
+    error::BoxError,
     handshake::{self, Handshake},
-    layer::Config,
     negotiation::{self, Decline},
 };
 

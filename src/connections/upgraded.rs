@@ -13,8 +13,8 @@ use hyper_util::{rt::TokioIo, server::conn::auto};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 #[cfg(feature = "h2c")]
-use crate::signal::Signal;
-use crate::{Protocol, observe::Session};
+use super::signal::Signal;
+use crate::{negotiation::protocol::Protocol, observe::Session};
 
 /// A connection that was switched to another protocol.
 ///

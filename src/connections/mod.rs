@@ -1,10 +1,15 @@
 //! The upgraded connections of a layer: how many there are, what became of them, and their end.
 
+pub(crate) mod signal;
+pub(crate) mod stats;
+pub(crate) mod task;
+pub(crate) mod upgraded;
+
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use tokio::{sync::watch, time::timeout};
 
-use crate::{Stats, signal::Signal};
+use self::{signal::Signal, stats::Stats};
 
 /// The upgraded connections of a layer and its clones.
 ///

@@ -1,6 +1,8 @@
 //! Decision 2, switch or refuse: from the request that a handler owns to the end of what it runs;
 //! and the answers that the layer makes itself.
 
+mod sent;
+
 use std::{
     any::Any,
     future::Future,
@@ -25,10 +27,16 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
+use self::sent::SwitchingBody;
 use crate::{
-    BoxError, Switch, UpgradeErrorKind, Upgraded, body::OwnBody, connections::NoPlace,
-    handler::BoxedHandler, observe::Session, rejection, switch::Run, switching::SwitchingBody,
-    task,
+    connections::{NoPlace, task, upgraded::Upgraded},
+    error::{BoxError, UpgradeErrorKind},
+    handler::{
+        BoxedHandler, rejection,
+        switch::{Run, Switch},
+    },
+    layer::body::OwnBody,
+    observe::Session,
 };
 
 /// A request that a handler took over.

@@ -10,7 +10,11 @@ use http::{
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 
-use crate::{BoxError, Protocol, body::OwnBody, negotiation};
+use crate::{
+    error::BoxError,
+    layer::body::OwnBody,
+    negotiation::{self, protocol::Protocol},
+};
 
 /// A handler's refusal to switch protocols: the response that the client gets instead.
 ///

@@ -13,7 +13,11 @@ use http::{
 };
 use pin_project_lite::pin_project;
 
-use crate::{BoxError, Protocol, Upgraded, negotiation};
+use crate::{
+    connections::upgraded::Upgraded,
+    error::BoxError,
+    negotiation::{self, protocol::Protocol},
+};
 
 /// A handler's consent to switch protocols.
 ///

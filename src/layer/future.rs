@@ -11,7 +11,7 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use crate::{UpgradeBody, body::OwnBody};
+use super::body::{OwnBody, UpgradeBody};
 
 pin_project! {
     /// The future of the responses of [`Upgrade`](crate::Upgrade).

@@ -1,11 +1,15 @@
 //! What a protocol implements: [`UpgradeHandler`], closures as handlers, and what narrows them.
 
+pub(crate) mod rejection;
+pub(crate) mod switch;
+
 use std::{fmt, future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
 use http::{Request, request};
 
-use crate::{Protocol, Rejection, Switch};
+use self::{rejection::Rejection, switch::Switch};
+use crate::negotiation::protocol::Protocol;
 
 /// A protocol that a connection can be switched to.
 ///

@@ -1,13 +1,15 @@
 //! Decision 1, whose request is it, from the head alone: without waiting, without allocating. And
 //! what else is asked of the lists in `Upgrade` and `Connection`.
 
+pub(crate) mod protocol;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE},
     request,
 };
 
-use crate::protocol::{Offer, Pattern, Protocol, is_token};
+use self::protocol::{Offer, Pattern, Protocol, is_token};
 
 /// Whose order counts when a request offers several protocols that handlers are registered for.
 ///
