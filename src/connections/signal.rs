@@ -3,7 +3,10 @@
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    sync::{Arc, OnceLock},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Poll, Waker},
 };
 
@@ -15,19 +18,19 @@ use tokio_util::sync::CancellationToken;
 /// connections share that lock, so the question is answered here.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signal {
-    raised: Arc<OnceLock<()>>,
+    raised: Arc<AtomicBool>,
     token: CancellationToken,
 }
 
 impl Signal {
     pub(crate) fn raise(&self) {
         // In this order: who is woken finds it raised.
-        self.raised.get_or_init(|| ());
+        self.raised.store(true, Ordering::Release);
         self.token.cancel();
     }
 
     pub(crate) fn is_raised(&self) -> bool {
-        self.raised.get().is_some()
+        self.raised.load(Ordering::Acquire)
     }
 
     /// Waits until the signal is raised.

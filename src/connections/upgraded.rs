@@ -12,9 +12,10 @@ use bytes::Bytes;
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::session::Session;
 #[cfg(feature = "h2c")]
 use super::signal::Signal;
-use crate::{negotiation::protocol::Protocol, observe::Session};
+use crate::negotiation::protocol::Protocol;
 
 /// A connection that was switched to another protocol.
 ///

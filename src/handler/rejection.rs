@@ -8,11 +8,10 @@ use http::{
     header::{CONNECTION, UPGRADE},
 };
 use http_body::Body;
-use http_body_util::{BodyExt, Empty};
+use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
 
 use crate::{
     error::BoxError,
-    layer::body::OwnBody,
     negotiation::{self, protocol::Protocol},
 };
 
@@ -110,6 +109,9 @@ impl fmt::Debug for Rejection {
             .finish_non_exhaustive()
     }
 }
+
+/// The body of a response that the layer or a handler made.
+pub(crate) type OwnBody = UnsyncBoxBody<Bytes, BoxError>;
 
 pub(crate) fn empty() -> OwnBody {
     Empty::new().map_err(|never| match never {}).boxed_unsync()

@@ -29,14 +29,13 @@ use tokio::{
 
 use self::sent::SwitchingBody;
 use crate::{
-    connections::{NoPlace, task, upgraded::Upgraded},
+    connections::{NoPlace, session::Session, task, upgraded::Upgraded},
     error::{BoxError, UpgradeErrorKind},
     handler::{
-        BoxedHandler, rejection,
+        BoxedHandler,
+        rejection::{self, OwnBody},
         switch::{Run, Switch},
     },
-    layer::body::OwnBody,
-    observe::Session,
 };
 
 /// A request that a handler took over.

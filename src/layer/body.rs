@@ -8,10 +8,9 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::combinators::UnsyncBoxBody;
 use pin_project_lite::pin_project;
 
-use crate::error::BoxError;
+use crate::{error::BoxError, handler::rejection::OwnBody};
 
 pin_project! {
     /// The body of the responses of [`Upgrade`](crate::Upgrade).
@@ -33,9 +32,6 @@ pin_project! {
         Own { body: OwnBody },
     }
 }
-
-/// The body of a response that the layer or a handler made.
-pub(crate) type OwnBody = UnsyncBoxBody<Bytes, BoxError>;
 
 impl<B> UpgradeBody<B> {
     pub(crate) fn inner(body: B) -> Self {

@@ -11,7 +11,8 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use super::body::{OwnBody, UpgradeBody};
+use super::body::UpgradeBody;
+use crate::handler::rejection::OwnBody;
 
 pin_project! {
     /// The future of the responses of [`Upgrade`](crate::Upgrade).

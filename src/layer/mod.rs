@@ -11,14 +11,14 @@ use tower::Layer;
 
 use self::service::Upgrade;
 use crate::{
-    connections::Connections,
+    connections::{Connections, session::Observer},
     error::UpgradeError,
     handler::{BoxedHandler, UpgradeHandler},
     negotiation::{
         Candidate, Preference,
         protocol::{Pattern, Protocol},
     },
-    observe::{Observer, OnFailure},
+    observe::OnFailure,
 };
 
 /// A [`Layer`] that switches protocols on HTTP/1.1 connections, and forwards every request that no

@@ -6,7 +6,7 @@ use metrics::{counter, gauge, histogram};
 
 use crate::negotiation::{Decline, protocol::Protocol};
 
-pub(super) fn declined(decline: Decline) {
+pub(crate) fn declined(decline: Decline) {
     // A label that is known beforehand costs no allocation, and these requests are forwarded.
     macro_rules! declined {
         ($reason:literal) => {
@@ -25,16 +25,16 @@ pub(super) fn declined(decline: Decline) {
     counter.increment(1);
 }
 
-pub(super) fn outcome(protocol: &Protocol<'_>, outcome: &'static str) {
+pub(crate) fn outcome(protocol: &Protocol<'_>, outcome: &'static str) {
     counter!("http_upgrades_total", "protocol" => label(protocol), "outcome" => outcome)
         .increment(1);
 }
 
-pub(super) fn active(protocol: &Protocol<'_>, change: f64) {
+pub(crate) fn active(protocol: &Protocol<'_>, change: f64) {
     gauge!("http_upgrades_active", "protocol" => label(protocol)).increment(change);
 }
 
-pub(super) fn duration(protocol: &Protocol<'_>, duration: Duration) {
+pub(crate) fn duration(protocol: &Protocol<'_>, duration: Duration) {
     histogram!("http_upgrade_duration_seconds", "protocol" => label(protocol)).record(duration);
 }
 

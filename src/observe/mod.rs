@@ -1,197 +1,18 @@
-//! What can be seen of upgrades: each thing that happens is reported here, once, and counted, logged
-//! and handed to the application's callback.
+//! What operators see of upgrades: logs, metrics, and the application's callback. The no-op halves
+//! stand in for features that are off.
 
 #[cfg_attr(not(feature = "metrics"), path = "no_metrics.rs")]
-mod metrics;
+pub(crate) mod metrics;
 #[cfg_attr(not(feature = "tracing"), path = "no_trace.rs")]
-mod trace;
+pub(crate) mod trace;
 
 use std::{
     fmt,
-    future::Future,
     panic::{self, AssertUnwindSafe},
-    sync::{Arc, OnceLock},
+    sync::Arc,
 };
 
-use http::{StatusCode, request};
-use tokio::time::Instant;
-
-use crate::{
-    connections::{Connections, NoPlace, Place, signal::Signal},
-    error::{BoxError, UpgradeError, UpgradeErrorKind},
-    negotiation::{Decline, protocol::Protocol},
-};
-
-/// Where everything is reported that happens to a layer's requests.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Observer {
-    pub(crate) connections: Connections,
-    pub(crate) on_failure: OnFailure,
-}
-
-impl Observer {
-    /// Reports that a request with an `Upgrade` field goes to the inner service.
-    pub(crate) fn declined(&self, decline: Decline, head: &request::Parts) {
-        self.connections.count(|stats| {
-            let declined = &mut stats.declined;
-            *match decline {
-                Decline::Request => &mut declined.request,
-                Decline::Connection => &mut declined.connection,
-                Decline::Upgrade => &mut declined.upgrade,
-                Decline::Unregistered => &mut declined.unregistered,
-                Decline::Content => &mut declined.content,
-                Decline::Unaccepted => &mut declined.unaccepted,
-                Decline::Capacity => &mut declined.capacity,
-            } += 1;
-        });
-        trace::declined(decline, head);
-        metrics::declined(decline);
-    }
-
-    /// Reports that a handler takes a request over, which has a place.
-    pub(crate) fn begin(
-        &self,
-        place: Place,
-        protocol: Protocol<'static>,
-        head: &request::Parts,
-    ) -> Session {
-        metrics::active(&protocol, 1.0);
-        Session {
-            span: trace::Span::new(&protocol, head),
-            protocol,
-            observer: self.clone(),
-            reported: OnceLock::new(),
-            switched: OnceLock::new(),
-            octets: OnceLock::new(),
-            place,
-        }
-    }
-
-    /// Reports that a request is refused because there is no place.
-    pub(crate) fn turned_away(
-        &self,
-        no_place: NoPlace,
-        protocol: &Protocol<'_>,
-        head: &request::Parts,
-    ) {
-        let outcome = match no_place {
-            NoPlace::Draining => "drained",
-            NoPlace::Full => "at_capacity",
-        };
-        self.connections.count(|stats| {
-            *match no_place {
-                NoPlace::Draining => &mut stats.drained,
-                NoPlace::Full => &mut stats.at_capacity,
-            } += 1;
-        });
-        trace::turned_away(protocol, outcome, head);
-        metrics::outcome(protocol, outcome);
-    }
-}
-
-/// One request that a handler took over, and the connection that may become of it. Whoever holds a
-/// part of it shares it, and its place is given back when the last one is gone.
-#[derive(Debug)]
-pub(crate) struct Session {
-    protocol: Protocol<'static>,
-    observer: Observer,
-    span: trace::Span,
-    /// Something was reported of it.
-    reported: OnceLock<()>,
-    /// When the handler got the connection.
-    switched: OnceLock<Instant>,
-    /// How many octets were read and written, once the connection is dropped.
-    octets: OnceLock<(u64, u64)>,
-    // The last field, so that everything is reported when the place is given back.
-    place: Place,
-}
-
-impl Session {
-    pub(crate) fn protocol(&self) -> &Protocol<'static> {
-        &self.protocol
-    }
-
-    pub(crate) fn draining(&self) -> &Signal {
-        self.place.draining()
-    }
-
-    pub(crate) fn aborting(&self) -> &Signal {
-        self.place.aborting()
-    }
-
-    /// Has a future run inside the connection's span.
-    pub(crate) fn instrument<F>(&self, future: F) -> impl Future<Output = F::Output> + use<F>
-    where
-        F: Future,
-    {
-        self.span.instrument(future)
-    }
-
-    /// Reports that the handler refused.
-    pub(crate) fn rejected(&self, status: StatusCode) {
-        self.reported.get_or_init(|| ());
-        self.observer.connections.count(|stats| stats.rejected += 1);
-        self.span.rejected(status);
-        metrics::outcome(&self.protocol, "rejected");
-    }
-
-    /// Reports that the handler gets the connection.
-    pub(crate) fn switched(&self) {
-        self.reported.get_or_init(|| ());
-        self.switched.get_or_init(Instant::now);
-        self.observer.connections.count(|stats| stats.switched += 1);
-        self.span.switched();
-        metrics::outcome(&self.protocol, "switched");
-    }
-
-    /// Reports that something went wrong.
-    pub(crate) fn failed(&self, kind: UpgradeErrorKind, source: Option<BoxError>) {
-        self.reported.get_or_init(|| ());
-        self.observer.connections.count(|stats| {
-            *match kind {
-                UpgradeErrorKind::TimedOut => &mut stats.timed_out,
-                UpgradeErrorKind::Panicked => &mut stats.panicked,
-                UpgradeErrorKind::Aborted => &mut stats.aborted,
-                _ => &mut stats.failed,
-            } += 1;
-        });
-        let error = UpgradeError::new(kind, self.protocol.clone(), source);
-        self.span.failed(&error);
-        metrics::outcome(&self.protocol, outcome(kind));
-        self.observer.on_failure.call(error);
-    }
-
-    /// Notes how many octets went through the connection.
-    pub(crate) fn transferred(&self, read: u64, written: u64) {
-        self.octets.get_or_init(|| (read, written));
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // The HTTP server drops a handshake whose client is gone, and nobody else will say so.
-        if self.reported.get().is_none() {
-            self.failed(UpgradeErrorKind::Disconnected, None);
-        }
-        if let Some(switched) = self.switched.get() {
-            let (read, written) = self.octets.get().copied().unwrap_or_default();
-            let duration = switched.elapsed();
-            self.span.ended(duration, read, written);
-            metrics::duration(&self.protocol, duration);
-        }
-        metrics::active(&self.protocol, -1.0);
-    }
-}
-
-/// The word for a failure in logs and metrics.
-fn outcome(kind: UpgradeErrorKind) -> &'static str {
-    match kind {
-        UpgradeErrorKind::TimedOut => "timed_out",
-        UpgradeErrorKind::Panicked => "panicked",
-        UpgradeErrorKind::Aborted => "aborted",
-        _ => "failed",
-    }
-}
+use crate::error::UpgradeError;
 
 /// The application's callback for failures.
 #[derive(Clone, Default)]
@@ -202,7 +23,7 @@ impl OnFailure {
         Self(Some(Arc::new(callback)))
     }
 
-    fn call(&self, error: UpgradeError) {
+    pub(crate) fn call(&self, error: UpgradeError) {
         if let Some(callback) = &self.0 {
             // Its panic would take the answer to the client along.
             panic::catch_unwind(AssertUnwindSafe(|| callback(error))).ok();

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::negotiation::{Decline, protocol::Protocol};
 
-pub(super) fn declined(_: Decline) {}
+pub(crate) fn declined(_: Decline) {}
 
-pub(super) fn outcome(_: &Protocol<'_>, _: &'static str) {}
+pub(crate) fn outcome(_: &Protocol<'_>, _: &'static str) {}
 
-pub(super) fn active(_: &Protocol<'_>, _: f64) {}
+pub(crate) fn active(_: &Protocol<'_>, _: f64) {}
 
-pub(super) fn duration(_: &Protocol<'_>, _: Duration) {}
+pub(crate) fn duration(_: &Protocol<'_>, _: Duration) {}

@@ -10,7 +10,7 @@ use crate::{
     negotiation::{Decline, protocol::Protocol},
 };
 
-pub(super) fn declined(decline: Decline, head: &request::Parts) {
+pub(crate) fn declined(decline: Decline, head: &request::Parts) {
     debug!(
         target: TARGET,
         reason = reason(decline),
@@ -20,7 +20,7 @@ pub(super) fn declined(decline: Decline, head: &request::Parts) {
     );
 }
 
-pub(super) fn turned_away(protocol: &Protocol<'_>, outcome: &'static str, head: &request::Parts) {
+pub(crate) fn turned_away(protocol: &Protocol<'_>, outcome: &'static str, head: &request::Parts) {
     info!(
         target: TARGET,
         outcome,
@@ -35,10 +35,10 @@ pub(super) fn turned_away(protocol: &Protocol<'_>, outcome: &'static str, head: 
 ///
 /// The request's own span ends with the 101, so the connection's is a root that follows from it.
 #[derive(Debug)]
-pub(super) struct Span(tracing::Span);
+pub(crate) struct Span(tracing::Span);
 
 impl Span {
-    pub(super) fn new(protocol: &Protocol<'_>, head: &request::Parts) -> Self {
+    pub(crate) fn new(protocol: &Protocol<'_>, head: &request::Parts) -> Self {
         let span = info_span!(
             target: TARGET,
             parent: None,
@@ -51,22 +51,22 @@ impl Span {
         Self(span)
     }
 
-    pub(super) fn instrument<F: Future>(
+    pub(crate) fn instrument<F: Future>(
         &self,
         future: F,
     ) -> impl Future<Output = F::Output> + use<F> {
         future.instrument(self.0.clone())
     }
 
-    pub(super) fn rejected(&self, status: StatusCode) {
+    pub(crate) fn rejected(&self, status: StatusCode) {
         info!(target: TARGET, parent: &self.0, status = status.as_u16(), "rejected");
     }
 
-    pub(super) fn switched(&self) {
+    pub(crate) fn switched(&self) {
         info!(target: TARGET, parent: &self.0, "switched");
     }
 
-    pub(super) fn failed(&self, failure: &UpgradeError) {
+    pub(crate) fn failed(&self, failure: &UpgradeError) {
         let (kind, source) = (failure.kind(), failure.source());
         if kind == UpgradeErrorKind::Panicked {
             error!(target: TARGET, parent: &self.0, ?kind, source, "{failure}");
@@ -75,7 +75,7 @@ impl Span {
         }
     }
 
-    pub(super) fn ended(&self, duration: Duration, read: u64, written: u64) {
+    pub(crate) fn ended(&self, duration: Duration, read: u64, written: u64) {
         info!(target: TARGET, parent: &self.0, ?duration, read, written, "ended");
     }
 }
