@@ -1,0 +1,73 @@
+//! A row of the matrix, and what the rows have in common.
+
+use crate::harness::{Build, Word};
+
+/// Layers around the subject, and what they do to a switch without `outermost()`.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) build: Build,
+    /// The cells `Early`, `Body` and `WebSocket` in the column without `outermost()`.
+    pub(crate) without: [Word; 3],
+}
+
+pub(crate) const WORKS: [Word; 3] = [Word::Works; 3];
+pub(crate) const FORWARDED: [Word; 3] = [Word::Forwarded; 3];
+pub(crate) const EOF: [Word; 3] = [Word::Eof; 3];
+
+pub(crate) fn row(name: &'static str, kind: Kind, build: Build, without: [Word; 3]) -> Row {
+    Row { name, kind, build, without }
+}
+
+/// What a layer does that matters to a switch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    Head,
+    Gate,
+    Limit,
+    Router,
+    Passes,
+    HidesResponse,
+    RebuildsResponse,
+    PassesRequest,
+    HidesRequest,
+    RebuildsRequest,
+}
+
+impl Kind {
+    /// What the layer order of the crate's documentation calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Head => "reads or changes headers, extensions or the URI",
+            Self::Gate => "decides who may pass: authentication, sessions, CSRF, rate limits",
+            Self::Limit => "limits time, concurrency or load, or moves the call to another task",
+            Self::Router => "routes, nests, merges or boxes",
+            Self::Passes => "wraps the response body, and passes `is_end_stream` and `size_hint` on",
+            Self::HidesResponse => "wraps the response body, and hides `is_end_stream` or `size_hint`",
+            Self::RebuildsResponse => "reads the response body and makes a new one",
+            Self::PassesRequest => "wraps the request body, and passes `size_hint` on",
+            Self::HidesRequest => "wraps the request body, and hides `size_hint`",
+            Self::RebuildsRequest => "reads the request body and makes a new one of known length",
+        }
+    }
+
+    /// Why a switch under it works or not.
+    pub(crate) fn why(self) -> &'static str {
+        match self {
+            Self::Head => "the status and the body of the 101 stay",
+            Self::Gate => "a request that may pass is passed on, and its 101 comes back as it is",
+            Self::Limit => "the future is polled elsewhere or later, the response stays",
+            Self::Router => "axum boxes the body, and the box passes every question on",
+            Self::Passes => "the server's questions reach the body of the 101",
+            Self::HidesResponse => {
+                "the server's questions do not reach the body of the 101, so only `outermost()` \
+                can tell that it was sent"
+            }
+            Self::RebuildsResponse => {
+                "the body of the 101 is gone, so only `outermost()` can tell that it was sent"
+            }
+            Self::PassesRequest | Self::RebuildsRequest => "the length of the body stays known",
+            Self::HidesRequest => "a body of unknown length is not read before a switch",
+        }
+    }
+}
