@@ -36,8 +36,8 @@ use tower_http::{
 };
 
 use crate::{
-    harness::{app, buffered, under},
-    row::{EOF, FORWARDED, Kind::*, Row, WORKS, row},
+    harness::under,
+    rows::{EOF, FORWARDED, Kind::*, Row, WORKS, row},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);

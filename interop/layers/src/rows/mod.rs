@@ -1,4 +1,9 @@
-//! A row of the matrix, and what the rows have in common.
+//! The rows of the matrix, by the origin of their layers, and what they have in common.
+
+mod axum;
+mod third_party;
+mod tower;
+mod tower_http;
 
 use crate::harness::{Build, Word};
 
@@ -17,6 +22,16 @@ pub(crate) const EOF: [Word; 3] = [Word::Eof; 3];
 
 pub(crate) fn row(name: &'static str, kind: Kind, build: Build, without: [Word; 3]) -> Row {
     Row { name, kind, build, without }
+}
+
+/// All rows, under the names of their origins.
+pub(crate) fn all() -> Vec<(&'static str, Vec<Row>)> {
+    vec![
+        ("tower", tower::rows()),
+        ("tower-http", tower_http::rows()),
+        ("axum", axum::rows()),
+        ("third parties", third_party::rows()),
+    ]
 }
 
 /// What a layer does that matters to a switch.

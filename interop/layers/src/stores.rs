@@ -1,0 +1,74 @@
+//! What session layers are given: a backend with one user, and a store that is down.
+
+use std::convert::Infallible;
+
+use async_trait::async_trait;
+use axum_login::{AuthUser, AuthnBackend};
+use tower_sessions::{
+    SessionStore,
+    session::{Id, Record},
+    session_store::{Error, Result},
+};
+
+/// The only user there is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct User;
+
+impl AuthUser for User {
+    type Id = u8;
+
+    fn id(&self) -> u8 {
+        1
+    }
+
+    fn session_auth_hash(&self) -> &[u8] {
+        b"hash"
+    }
+}
+
+/// Knows the user.
+#[derive(Clone, Debug)]
+pub(crate) struct Backend;
+
+impl AuthnBackend for Backend {
+    type User = User;
+    type Credentials = ();
+    type Error = Infallible;
+
+    async fn authenticate(&self, (): ()) -> std::result::Result<Option<User>, Infallible> {
+        Ok(Some(User))
+    }
+
+    async fn get_user(&self, _: &u8) -> std::result::Result<Option<User>, Infallible> {
+        Ok(Some(User))
+    }
+}
+
+/// Fails whatever is asked of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Down;
+
+impl Down {
+    fn error() -> Error {
+        Error::Backend("down".into())
+    }
+}
+
+#[async_trait]
+impl SessionStore for Down {
+    async fn create(&self, _: &mut Record) -> Result<()> {
+        Err(Self::error())
+    }
+
+    async fn save(&self, _: &Record) -> Result<()> {
+        Err(Self::error())
+    }
+
+    async fn load(&self, _: &Id) -> Result<Option<Record>> {
+        Err(Self::error())
+    }
+
+    async fn delete(&self, _: &Id) -> Result<()> {
+        Err(Self::error())
+    }
+}
