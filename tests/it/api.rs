@@ -219,14 +219,14 @@ fn check_failure(log: &Log, text: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_of_content_that_breaks_off() {
+async fn the_error_of_a_body_that_breaks_off() {
     let log = Log::default();
     let layer = failing(&log, (switch as Handler).with_body_limit(5));
     let mut wire = Wire::serve(layer.layer(inner(&log)));
     wire.send(get(&format!("{CU}Upgrade: foo/1\r\nContent-Length: 5\r\n")) + "he").await;
     wire.io.shutdown().await.unwrap();
     wire.receive().await;
-    check_failure(&log, "Body foo/1: the request's content could not be read to its end");
+    check_failure(&log, "Body foo/1: the request's body could not be read to its end");
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,15 +240,14 @@ async fn the_error_of_a_switch_to_what_was_not_offered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_of_a_101_that_a_layer_outside_replaced() {
+async fn the_error_of_a_101_that_an_outer_layer_replaced() {
     let log = Log::default();
     let service = failing(&log, switch).layer(inner(&log));
     let service = MapResponse::new(service, |_response| Response::new(Full::<Bytes>::from("no")));
     Wire::serve(service).exchange(offer()).await.starts_with("HTTP/1.1 200");
     check_failure(
         &log,
-        "Replaced foo/1: the 101 did not reach the HTTP server: a layer outside replaced it, \
-         hid its body or gave up",
+        "Replaced foo/1: the 101 did not leave the server: an outer layer replaced it or gave up",
     );
 }
 

@@ -207,9 +207,10 @@ async fn content_that_cannot_be_read_gets_a_400_that_closes() {
     });
     let upgrade = layer_with_limit(&log, 5).layer(inner);
     let service = upgrade.map_request(|request: Request<Incoming>| request.map(|_| Broken));
-    let received = Wire::serve(service).exchange(get(FOO) + &get("")).await;
+    let offer = get(&format!("{FOO}Content-Length: 5\r\n"));
+    let received = Wire::serve(service).exchange(offer + &get("")).await;
     received.is(BAD_REQUEST).and_ends();
-    let expected = "failed foo Body: the request's content could not be read to its end: broken";
+    let expected = "failed foo Body: the request's body could not be read to its end: broken";
     assert_eq!(log.take(), [expected]);
 }
 
@@ -258,10 +259,10 @@ async fn content_longer_than_its_body_said_never_reaches_the_handler() {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
     let upgrade = layer_with_limit(&log, 5).layer(inner);
-    let service = upgrade.map_request(|request: Request<Incoming>| {
-        request.map(|_| Longer(Full::from("six octets")))
-    });
-    Wire::serve(service).exchange(get(FOO)).await.starts_with("HTTP/1.1 400").and_ends();
+    let service = upgrade
+        .map_request(|request: Request<Incoming>| request.map(|_| Longer(Full::from("six bytes"))));
+    let offer = get(&format!("{FOO}Content-Length: 1\r\n"));
+    Wire::serve(service).exchange(offer).await.starts_with("HTTP/1.1 400").and_ends();
     assert_eq!(log.count("foo"), 0);
     assert_eq!(log.count("failed foo Body"), 1);
 }
