@@ -1,221 +1,32 @@
-//! The subjects that layers are put around, the client on the wire, and the words for its findings.
+//! A server with layers on one end of a pipe, a client on the other, and the words for what it sees.
 
 use std::{
     convert::Infallible,
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Context, Poll},
+    sync::{Arc, Mutex, atomic::Ordering},
     time::Duration,
 };
 
-use axum::{
-    Router,
-    body::Body,
-    extract::ws::{WebSocketUpgrade, rejection::WebSocketUpgradeRejection},
-    response::IntoResponse,
-    routing::any,
-};
+use axum::{Router, body::Body, response::IntoResponse};
 use bytes::Bytes;
-use futures_util::future::BoxFuture;
-use http::{Request, Response};
-use http_body_util::BodyExt;
+use futures_util::FutureExt;
+use http::{Request, Response, StatusCode};
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
     time::timeout,
 };
-use tower::{
-    Layer, Service, ServiceExt,
-    util::{BoxCloneService, BoxCloneSyncService},
-};
-use tower_upgrade::{
-    BoxError, Switch, UpgradeHandler, UpgradeLayer, Upgraded,
-    websocket::{Handshake, WebSocket},
-};
+use tower::{Layer, Service, ServiceExt, service_fn, util::BoxCloneService};
+use tower_upgrade::{BoxError, UpgradeLayer};
+
+use crate::subject::{ANSWER, FRAME, Inner, Subject, with_axum_body};
 
 /// A service with layers around it.
 pub(crate) type App = BoxCloneService<Request<Body>, Response<Body>, BoxError>;
 
-/// The service that the layers are put around. Like axum's `Router`, it takes any request body.
-#[derive(Clone, Debug)]
-pub(crate) struct Inner(BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>);
-
 /// Puts the layers of a row around a subject.
 pub(crate) type Build = Box<dyn Fn(&Subject) -> App>;
-
-/// The services under the layers, which count what reaches them.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Subject {
-    /// Whether axum's own `WebSocketUpgrade` switches, and not `UpgradeLayer`.
-    axum: bool,
-    counts: Arc<Counts>,
-}
-
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    /// Requests that reached the inner service.
-    pub(crate) plain: AtomicUsize,
-    /// Requests that a handler accepted.
-    pub(crate) accepted: AtomicUsize,
-    /// Handlers that got the connection.
-    pub(crate) ran: AtomicUsize,
-}
-
-/// Long enough for a compressor to take an interest.
-const PLAIN: &str = "The inner service answers a request that nobody switches with this text, again and again.";
-
-/// A handler writes this first, so that a byte of a handler is recognised wherever it is.
-pub(crate) const HANDLER: &str = "HANDLER";
-
-/// The text frame `hi` as a client sends it, under a mask of zeros.
-const FRAME: &[u8] = b"\x81\x82\0\0\0\0hi";
-
-/// The same as a server sends it.
-const ANSWER: &[u8] = b"\x81\x02hi";
-
-impl Inner {
-    fn new<S>(service: S) -> Self
-    where
-        S: Service<Request<Body>, Response = Response<Body>, Error = Infallible>
-            + Clone
-            + Send
-            + Sync
-            + 'static,
-        S::Future: Send,
-    {
-        Self(BoxCloneSyncService::new(service))
-    }
-}
-
-impl<B> Service<Request<B>> for Inner
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    type Response = Response<Body>;
-    type Error = Infallible;
-    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        self.0.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        self.0.call(request.map(Body::new))
-    }
-}
-
-impl Subject {
-    pub(crate) fn ours() -> Self {
-        Self::default()
-    }
-
-    pub(crate) fn reference() -> Self {
-        Self { axum: true, ..Self::default() }
-    }
-
-    pub(crate) fn counts(&self) -> &Counts {
-        &self.counts
-    }
-
-    /// The layer with a handler that echoes, and one for WebSocket.
-    pub(crate) fn layer(&self) -> UpgradeLayer {
-        let (accepted, ran) = (self.counts.clone(), self.counts.clone());
-        let echo = move |request: Request<Bytes>| {
-            accepted.accepted.fetch_add(1, Ordering::Relaxed);
-            let (body, counts) = (request.into_body(), accepted.clone());
-            std::future::ready(Switch::to(move |io: Upgraded| echo(io, body, counts)))
-        };
-        let websocket = WebSocket::new(move |mut io: Upgraded, _: Handshake| {
-            ran.ran.fetch_add(1, Ordering::Relaxed);
-            async move {
-                let mut frame = [0; FRAME.len()];
-                io.read_exact(&mut frame).await?;
-                io.write_all(if frame == FRAME { ANSWER } else { b"wrong" }).await?;
-                io.read_to_end(&mut Vec::new()).await.map(drop)
-            }
-        });
-        UpgradeLayer::new().on("echo", echo.with_body_limit(64)).on("websocket", websocket)
-    }
-
-    /// The subject as a service.
-    pub(crate) fn service(&self) -> Inner {
-        if self.axum {
-            return Inner::new(self.router());
-        }
-        let service = self.layer().layer(self.plain());
-        Inner::new(ServiceExt::<Request<Body>>::map_response(service, IntoAxum::into_axum))
-    }
-
-    /// The subject as a router that answers on `/x` and on `/`.
-    pub(crate) fn router(&self) -> Router {
-        let plain = self.plain();
-        if self.axum {
-            let switch = any(move |upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>| {
-                let plain = plain.clone();
-                async move {
-                    match upgrade {
-                        Ok(upgrade) => upgrade.on_upgrade(|mut socket| async move {
-                            while let Some(Ok(message)) = socket.recv().await {
-                                socket.send(message).await.ok();
-                            }
-                        }),
-                        Err(_) => plain.oneshot(Request::<Body>::default()).await.into_response(),
-                    }
-                }
-            });
-            return Router::new().route("/x", switch.clone()).route("/", switch);
-        }
-        Router::new()
-            .route_service("/x", plain.clone())
-            .route_service("/", plain)
-            .layer(self.layer())
-    }
-
-    fn plain(&self) -> Inner {
-        let counts = self.counts.clone();
-        Inner::new(tower::service_fn(move |request: Request<Body>| {
-            let counts = counts.clone();
-            async move {
-                counts.plain.fetch_add(1, Ordering::Relaxed);
-                request.into_body().collect().await.ok();
-                Ok(Response::new(Body::from(PLAIN)))
-            }
-        }))
-    }
-}
-
-/// Says which body the request had, and then echoes in brackets.
-async fn echo(mut io: Upgraded, body: Bytes, counts: Arc<Counts>) -> std::io::Result<()> {
-    counts.ran.fetch_add(1, Ordering::Relaxed);
-    io.write_all(HANDLER.as_bytes()).await?;
-    io.write_all(&body).await?;
-    let mut bytes = Vec::new();
-    while io.read_buf(&mut bytes).await? > 0 {
-        io.write_all(&[b"[", &*bytes, b"]"].concat()).await?;
-        bytes.clear();
-    }
-    Ok(())
-}
-
-/// Turns any response into axum's, whose body passes every question on.
-trait IntoAxum {
-    fn into_axum(self) -> Response<Body>;
-}
-
-impl<B> IntoAxum for Response<B>
-where
-    B: http_body::Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError>,
-{
-    fn into_axum(self) -> Response<Body> {
-        self.map(Body::new)
-    }
-}
 
 /// Makes all stacks the same type, so that the server is compiled once.
 pub(crate) fn app<S, B>(service: S) -> App
@@ -226,7 +37,7 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    BoxCloneService::new(service.map_response(IntoAxum::into_axum).map_err(Into::into))
+    BoxCloneService::new(service.map_response(with_axum_body).map_err(Into::into))
 }
 
 /// A row that is one layer around the subject.
@@ -252,9 +63,7 @@ where
     B: http_body::Body<Data = Bytes> + Send + 'static,
     B::Error: Into<BoxError>,
 {
-    Box::new(move |subject| {
-        app(tower::buffer::Buffer::new(layer.layer(subject.service()), 8))
-    })
+    Box::new(move |subject| app(tower::buffer::Buffer::new(layer.layer(subject.service()), 8)))
 }
 
 /// A row that does something to the router of the subject.
@@ -272,17 +81,35 @@ pub(crate) fn served(change: impl Fn(Inner) -> Router + 'static) -> Build {
 pub(crate) enum Column {
     Without,
     With,
+    /// It is, as the last layer of a `Router`.
+    OnRouter,
+}
+
+impl Column {
+    pub(crate) const ALL: [Self; 3] = [Self::Without, Self::With, Self::OnRouter];
 }
 
 /// The client's end of a connection.
-pub(crate) struct Wire(DuplexStream);
+struct Wire(DuplexStream);
 
 impl Wire {
-    pub(crate) fn open(column: Column, build: &Build, subject: &Subject) -> Self {
-        let app = build(subject).map_request(|request: Request<Incoming>| request.map(Body::new));
+    fn open(column: Column, build: &Build, subject: &Subject) -> Self {
+        let app = build(subject);
         match column {
-            Column::Without => Self::serve(app),
-            Column::With => Self::serve(outermost(app)),
+            Column::Without => Self::serve(any_request_body(app)),
+            Column::With => Self::serve(UpgradeLayer::outermost().layer(any_request_body(app))),
+            Column::OnRouter => {
+                // A router wants a service that is `Sync` and does not fail.
+                let app = Arc::new(Mutex::new(app));
+                let app = service_fn(move |request: Request<Body>| {
+                    let app = app.lock().expect("no panic").clone();
+                    app.oneshot(request).map(|result| {
+                        let failed = |_| StatusCode::INTERNAL_SERVER_ERROR.into_response();
+                        Ok::<_, Infallible>(result.unwrap_or_else(failed))
+                    })
+                });
+                Self::serve(Router::new().fallback_service(app).layer(UpgradeLayer::outermost()))
+            }
         }
     }
 
@@ -305,22 +132,16 @@ impl Wire {
     }
 
     /// Sends, and returns what the server sends until every task is idle, and whether it closed.
-    pub(crate) async fn exchange(&mut self, bytes: &[u8]) -> (Vec<u8>, bool) {
+    async fn exchange(&mut self, bytes: &[u8]) -> (Vec<u8>, bool) {
         // The server may have closed the connection.
         self.0.write_all(bytes).await.ok();
-        self.receive().await
+        self.receive(QUIET).await
     }
 
-    /// Closes the client's side, and returns what the server still sends.
-    pub(crate) async fn finish(&mut self) -> Vec<u8> {
-        self.0.shutdown().await.ok();
-        self.receive().await.0
-    }
-
-    async fn receive(&mut self) -> (Vec<u8>, bool) {
+    async fn receive(&mut self, quiet: Duration) -> (Vec<u8>, bool) {
         let mut bytes = Vec::new();
         // Time is paused: it goes on when no task has anything to do.
-        while let Ok(read) = timeout(QUIET, self.0.read_buf(&mut bytes)).await {
+        while let Ok(read) = timeout(quiet, self.0.read_buf(&mut bytes)).await {
             if read.unwrap_or(0) == 0 {
                 return (bytes, true);
             }
@@ -329,12 +150,17 @@ impl Wire {
     }
 }
 
-/// Longer than any time limit of a row.
-const QUIET: Duration = Duration::from_secs(600);
-
-fn outermost(app: impl Service<Request<Incoming>, Response = Response<Body>, Error = BoxError, Future: Send> + Clone + Send + 'static) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = BoxError, Future: Send> + Clone + Send + 'static {
-    app
+/// Takes the body that hyper makes.
+fn any_request_body(
+    app: App,
+) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = BoxError, Future: Send>
++ Clone
++ Send {
+    app.map_request(|request: Request<Incoming>| request.map(Body::new))
 }
+
+/// Longer than any time limit of a row.
+const QUIET: Duration = Duration::from_mins(10);
 
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -416,7 +242,7 @@ impl Exchange {
     pub(crate) async fn run(self, column: Column, build: &Build, subject: &Subject) -> Word {
         let (request, late, expected) = self.script();
         let mut wire = Wire::open(column, build, subject);
-        let before = subject.counts.plain.load(Ordering::Relaxed);
+        let before = subject.counts().plain.load(Ordering::Relaxed);
         let (mut bytes, closed) = wire.exchange(request.as_bytes()).await;
         let Some(status) = status(&bytes) else {
             return if closed { Word::Closed } else { Word::Hang };
@@ -425,7 +251,7 @@ impl Exchange {
             return if status == 200 { Word::Works } else { Word::Refused(status) };
         }
         if status != 101 {
-            let forwarded = subject.counts.plain.load(Ordering::Relaxed) > before;
+            let forwarded = subject.counts().plain.load(Ordering::Relaxed) > before;
             return if forwarded { Word::Forwarded } else { Word::Refused(status) };
         }
         let (more, closed_late) = wire.exchange(late).await;
@@ -446,9 +272,36 @@ pub(crate) fn status(bytes: &[u8]) -> Option<u16> {
     std::str::from_utf8(line.get(..3)?).ok()?.parse().ok()
 }
 
-/// What a hostile row is tried with: an offer with bytes behind it, whose client keeps the
-/// connection or has it closed.
-pub(crate) fn offer(close: bool) -> String {
-    let connection = if close { "upgrade, close" } else { "upgrade" };
-    format!("GET /x HTTP/1.1\r\n{COMMON}Connection: {connection}\r\nUpgrade: echo\r\n\r\nearly")
+/// Clients of a hostile stack, which all offer an upgrade.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Client {
+    /// Sends bytes right after its request.
+    TalksOn,
+    /// Closes its side when it has the answer.
+    Leaves,
+    /// Wants the connection closed, and sends bytes right after its request.
+    Closes,
+}
+
+impl Client {
+    pub(crate) const ALL: [Self; 3] = [Self::TalksOn, Self::Leaves, Self::Closes];
+
+    /// Returns all that the server sends.
+    pub(crate) async fn run(self, column: Column, build: &Build, subject: &Subject) -> Vec<u8> {
+        let (connection, early) = match self {
+            Self::TalksOn => ("upgrade", "early"),
+            Self::Leaves => ("upgrade", ""),
+            Self::Closes => ("upgrade, close", "early"),
+        };
+        let mut wire = Wire::open(column, build, subject);
+        let request = format!(
+            "GET /x HTTP/1.1\r\n{COMMON}Connection: {connection}\r\nUpgrade: echo\r\n\r\n{early}"
+        );
+        wire.0.write_all(request.as_bytes()).await.ok();
+        // Before the handshake is over, so that a handler still could run.
+        let (mut bytes, _) = wire.receive(Duration::from_secs(5)).await;
+        wire.0.shutdown().await.ok();
+        bytes.extend(wire.receive(QUIET).await.0);
+        bytes
+    }
 }

@@ -1,11 +1,13 @@
-//! What session layers are given: a backend with one user, and a store that is down.
+//! What session layers are given: a backend with one user, a store that is down, and something
+//! to save.
 
 use std::convert::Infallible;
 
 use async_trait::async_trait;
+use axum::{extract::Request, middleware::Next, response::Response};
 use axum_login::{AuthUser, AuthnBackend};
 use tower_sessions::{
-    SessionStore,
+    Session, SessionStore,
     session::{Id, Record},
     session_store::{Error, Result},
 };
@@ -71,4 +73,10 @@ impl SessionStore for Down {
     async fn delete(&self, _: &Id) -> Result<()> {
         Err(Self::error())
     }
+}
+
+/// Has the session layer outside save something.
+pub(crate) async fn set_value(session: Session, request: Request, next: Next) -> Response {
+    session.insert("row", 1_u8).await.ok();
+    next.run(request).await
 }

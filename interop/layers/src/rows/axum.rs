@@ -13,18 +13,23 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{any_service, get, get_service, method_routing},
 };
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, request::Parts};
 use tower::{BoxError, Layer, ServiceBuilder, timeout::TimeoutLayer};
-use tower_http::trace::TraceLayer;
+use tower_http::{
+    compression::CompressionLayer, timeout::ResponseBodyTimeoutLayer, trace::TraceLayer,
+};
+use tower_upgrade::{Switch, UpgradeLayer};
 
-use super::{Kind::*, Row, WORKS, row};
+use super::{EOF, Kind::*, Row, WORKS, row};
 use crate::harness::{app, routed, served, under};
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = layers();
     rows.extend(places());
+    rows.extend(ours());
     rows
 }
 
@@ -157,11 +162,56 @@ fn layers() -> Vec<Row> {
     ]
 }
 
+/// `UpgradeLayer` more than once, and `outermost()` elsewhere than around everything.
+fn ours() -> Vec<Row> {
+    vec![
+        row("UpgradeLayer outside, without handlers", Head, under(UpgradeLayer::new()), WORKS),
+        row(
+            "UpgradeLayer outside, on a Router",
+            Head,
+            routed(|router| router.layer(UpgradeLayer::new().on("other", never))),
+            WORKS,
+        ),
+        row(
+            "Router::layer(outermost()) around a layer that hides the response body",
+            Passes,
+            routed(|router| {
+                router.layer(ResponseBodyTimeoutLayer::new(MINUTE)).layer(UpgradeLayer::outermost())
+            }),
+            WORKS,
+        ),
+        row(
+            "outermost() under a layer that hides the response body",
+            HidesResponse,
+            routed(|router| {
+                router.layer(UpgradeLayer::outermost()).layer(ResponseBodyTimeoutLayer::new(MINUTE))
+            }),
+            EOF,
+        ),
+        row(
+            "outermost() under compression and trace",
+            Passes,
+            routed(|router| {
+                router
+                    .layer(UpgradeLayer::outermost())
+                    .layer(CompressionLayer::new())
+                    .layer(TraceLayer::new_for_http())
+            }),
+            WORKS,
+        ),
+    ]
+}
+
 /// Places of a `Router`, or ways to hang one into another.
 fn places() -> Vec<Row> {
     vec![
         row("a Router", Router, routed(|router| router), WORKS),
-        row("Router::layer", Router, routed(|router| router.layer(TraceLayer::new_for_http())), WORKS),
+        row(
+            "Router::layer",
+            Router,
+            routed(|router| router.layer(TraceLayer::new_for_http())),
+            WORKS,
+        ),
         row(
             "Router::route_layer",
             Router,
@@ -174,12 +224,7 @@ fn places() -> Vec<Row> {
             Box::new(|subject| app(TraceLayer::new_for_http().layer(subject.router()))),
             WORKS,
         ),
-        row(
-            "Router::nest",
-            Router,
-            routed(|router| axum::Router::new().nest("/x", router)),
-            WORKS,
-        ),
+        row("Router::nest", Router, routed(|router| axum::Router::new().nest("/x", router)), WORKS),
         row(
             "Router::nest_service",
             Router,
@@ -291,6 +336,10 @@ async fn add_header(mut response: Response) -> Response {
 }
 
 async fn other() {}
+
+async fn never(_: http::Request<Bytes>) -> Result<Switch, StatusCode> {
+    Err(StatusCode::INTERNAL_SERVER_ERROR)
+}
 
 /// Whether the request has the header `Authorization`.
 struct Authorized;

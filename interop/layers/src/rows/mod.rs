@@ -1,11 +1,12 @@
 //! The rows of the matrix, by the origin of their layers, and what they have in common.
 
 mod axum;
+mod bodies;
 mod third_party;
 mod tower;
 mod tower_http;
 
-use crate::harness::{Build, Word};
+use crate::harness::{Build, Column, Word};
 
 /// Layers around the subject, and what they do to a switch without `outermost()`.
 pub(crate) struct Row {
@@ -14,6 +15,24 @@ pub(crate) struct Row {
     pub(crate) build: Build,
     /// The cells `Early`, `Body` and `WebSocket` in the column without `outermost()`.
     pub(crate) without: [Word; 3],
+    /// The same in the column with it, and the reason, if not all of them work.
+    pub(crate) except: Option<([Word; 3], &'static str)>,
+}
+
+impl Row {
+    fn except(mut self, with: [Word; 3], reason: &'static str) -> Self {
+        self.except = Some((with, reason));
+        self
+    }
+
+    /// What is expected of a column.
+    pub(crate) fn expected(&self, column: Column) -> [Word; 3] {
+        match (column, self.except) {
+            (Column::Without, _) => self.without,
+            (Column::With | Column::OnRouter, Some((with, _))) => with,
+            (Column::With | Column::OnRouter, None) => WORKS,
+        }
+    }
 }
 
 pub(crate) const WORKS: [Word; 3] = [Word::Works; 3];
@@ -21,7 +40,7 @@ pub(crate) const FORWARDED: [Word; 3] = [Word::Forwarded; 3];
 pub(crate) const EOF: [Word; 3] = [Word::Eof; 3];
 
 pub(crate) fn row(name: &'static str, kind: Kind, build: Build, without: [Word; 3]) -> Row {
-    Row { name, kind, build, without }
+    Row { name, kind, build, without, except: None }
 }
 
 /// All rows, under the names of their origins.
@@ -31,6 +50,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Row>)> {
         ("tower-http", tower_http::rows()),
         ("axum", axum::rows()),
         ("third parties", third_party::rows()),
+        ("body wrappers", bodies::rows()),
     ]
 }
 
@@ -47,6 +67,8 @@ pub(crate) enum Kind {
     PassesRequest,
     HidesRequest,
     RebuildsRequest,
+    HoldsResponse,
+    DropsExtensions,
 }
 
 impl Kind {
@@ -57,12 +79,20 @@ impl Kind {
             Self::Gate => "decides who may pass: authentication, sessions, CSRF, rate limits",
             Self::Limit => "limits time, concurrency or load, or moves the call to another task",
             Self::Router => "routes, nests, merges or boxes",
-            Self::Passes => "wraps the response body, and passes `is_end_stream` and `size_hint` on",
-            Self::HidesResponse => "wraps the response body, and hides `is_end_stream` or `size_hint`",
+            Self::Passes => {
+                "wraps the response body, and passes `is_end_stream` and `size_hint` on"
+            }
+            Self::HidesResponse => {
+                "wraps the response body, and hides `is_end_stream` or `size_hint`"
+            }
             Self::RebuildsResponse => "reads the response body and makes a new one",
             Self::PassesRequest => "wraps the request body, and passes `size_hint` on",
             Self::HidesRequest => "wraps the request body, and hides `size_hint`",
-            Self::RebuildsRequest => "reads the request body and makes a new one of known length",
+            Self::RebuildsRequest => "reads the request body and makes a new one",
+            Self::HoldsResponse => {
+                "holds the response until the extensions of the request are dropped"
+            }
+            Self::DropsExtensions => "makes a new request without the extensions of the old one",
         }
     }
 
@@ -81,8 +111,17 @@ impl Kind {
             Self::RebuildsResponse => {
                 "the body of the 101 is gone, so only `outermost()` can tell that it was sent"
             }
-            Self::PassesRequest | Self::RebuildsRequest => "the length of the body stays known",
-            Self::HidesRequest => "a body of unknown length is not read before a switch",
+            Self::PassesRequest | Self::HidesRequest | Self::RebuildsRequest => {
+                "the head says how long the body is"
+            }
+            Self::HoldsResponse => {
+                "a handler that keeps the request, as that of a WebSocket does, waits for the \
+                response, which waits for the handler"
+            }
+            Self::DropsExtensions => {
+                "hyper's `OnUpgrade` is one of the extensions: axum's `WebSocketUpgrade` cannot \
+                switch either"
+            }
         }
     }
 }

@@ -1,8 +1,12 @@
 //! Rows of layers by others than tower, tower-http and axum.
 
-use std::convert::Infallible;
-
-use axum::{Router, body::Body, middleware::from_fn, middleware::from_extractor, routing::get};
+use axum::{
+    Router,
+    extract::Request,
+    middleware::{Next, from_extractor, from_fn},
+    response::Response,
+    routing::get,
+};
 use axum_client_ip::{ClientIp, ClientIpSource};
 use axum_csrf::{CsrfConfig, CsrfLayer};
 use axum_helmet::{Helmet, HelmetLayer};
@@ -16,7 +20,7 @@ use axum_server_timing::ServerTimingLayer;
 use axum_session::{SessionConfig, SessionLayer, SessionNullPool, SessionStore};
 use axum_tracing_opentelemetry::middleware::{OtelAxumLayer, OtelInResponseLayer};
 use futures_util::FutureExt;
-use http::{HeaderMap, HeaderValue, Request, Uri, header};
+use http::{HeaderMap, HeaderValue, Uri, header};
 use http_cache::{CacheManager, HttpResponse};
 use http_cache_semantics::CachePolicy;
 use http_cache_tower::HttpCacheLayer;
@@ -34,13 +38,13 @@ use tower_governor::{
 use tower_livereload::LiveReloadLayer;
 use tower_otel::{metrics, trace};
 use tower_request_id::RequestIdLayer;
-use tower_sessions::{MemoryStore, Session, SessionManagerLayer};
+use tower_sessions::{MemoryStore, SessionManagerLayer};
 use tracing::Level;
 
-use super::{EOF, FORWARDED, Kind::*, Row, WORKS, row};
+use super::{EOF, Kind::*, Row, WORKS, row};
 use crate::{
-    harness::{app, routed, under},
-    stores::{Backend, User},
+    harness::{Word, app, routed, under},
+    stores::{Backend, User, set_value},
 };
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -57,17 +61,10 @@ fn sessions() -> Vec<Row> {
         row(
             "tower-cookies, a cookie set",
             Head,
-            routed(|router| {
-                router.layer(from_fn(set_cookie)).layer(CookieManagerLayer::new())
-            }),
+            routed(|router| router.layer(from_fn(set_cookie)).layer(CookieManagerLayer::new())),
             WORKS,
         ),
-        row(
-            "tower-sessions",
-            Gate,
-            under(SessionManagerLayer::new(MemoryStore::default())),
-            WORKS,
-        ),
+        row("tower-sessions", Gate, under(SessionManagerLayer::new(MemoryStore::default())), WORKS),
         row(
             "tower-sessions, a value set",
             Gate,
@@ -150,7 +147,17 @@ fn gates() -> Vec<Row> {
         ),
         row("axum_csrf", Gate, under(CsrfLayer::new(CsrfConfig::default())), WORKS),
         row("axum-htmx, HxRequestGuardLayer", Gate, under(HxRequestGuardLayer::default()), WORKS),
-        row("axum-htmx, AutoVaryLayer", Head, routed(|router| router.layer(AutoVaryLayer)), WORKS),
+        row(
+            "axum-htmx, AutoVaryLayer",
+            HoldsResponse,
+            routed(|router| router.layer(AutoVaryLayer)),
+            [Word::Works, Word::Works, Word::Eof],
+        )
+        .except(
+            [Word::Works, Word::Works, Word::Refused(503)],
+            "it holds the response until the request's extensions are dropped, and the handler of a \
+            WebSocket gets the request",
+        ),
         row("tower_allowed_hosts", Gate, under(AllowedHostLayer::new("a.test")), WORKS),
         row(
             "axum-client-ip",
@@ -167,7 +174,7 @@ fn gates() -> Vec<Row> {
 
 fn observers() -> Vec<Row> {
     vec![
-        row("axum-metrics", HidesRequest, under(MetricLayer::default()), FORWARDED),
+        row("axum-metrics", HidesRequest, under(MetricLayer::default()), WORKS),
         row("axum-otel-metrics", Head, under(HttpMetricsLayerBuilder::new().build()), WORKS),
         row("axum-prometheus", Passes, under(BaseMetricLayer::new()), WORKS),
         row(
@@ -188,9 +195,9 @@ fn observers() -> Vec<Row> {
         row("tower-otel, trace", Head, under(trace::HttpLayer::server(Level::INFO)), WORKS),
         row(
             "tower-otel, trace of the body",
-            HidesResponse,
+            Passes,
             under(trace::HttpLayer::server(Level::INFO).trace_body()),
-            EOF,
+            WORKS,
         ),
         row("tower-otel, gRPC", Head, under(trace::GrpcLayer::server(Level::INFO)), WORKS),
         row(
@@ -204,7 +211,7 @@ fn observers() -> Vec<Row> {
             Head,
             under(
                 ServiceBuilder::new()
-                    .layer(NewSentryLayer::<Request<Body>>::new_from_top())
+                    .layer(NewSentryLayer::<Request>::new_from_top())
                     .layer(SentryHttpLayer::new().enable_transaction()),
             ),
             WORKS,
@@ -218,7 +225,7 @@ fn others() -> Vec<Row> {
         row("tower-helmet", Head, under(tower_helmet::HelmetLayer::with_defaults()), WORKS),
         row("axum-helmet", Head, under(helmet()), WORKS),
         row("tower-default-headers", Head, under(DefaultHeadersLayer::new(headers())), WORKS),
-        row("tower-livereload", Passes, under(LiveReloadLayer::new()), WORKS),
+        row("tower-livereload", HidesResponse, under(LiveReloadLayer::new()), EOF),
         row(
             "http-cache-tower",
             RebuildsResponse,
@@ -227,14 +234,9 @@ fn others() -> Vec<Row> {
                     .layer(MapRequestLayer::new(absolute))
                     .layer(HttpCacheLayer::new(NoCache)),
             ),
-            EOF,
+            [Word::Eof, Word::Works, Word::Eof],
         ),
-        row(
-            "socketioxide outside",
-            Router,
-            under(SocketIo::new_layer().0),
-            WORKS,
-        ),
+        row("socketioxide outside", Router, under(SocketIo::new_layer().0), WORKS),
         row(
             "socketioxide beside it",
             Router,
@@ -269,18 +271,18 @@ fn others() -> Vec<Row> {
     ]
 }
 
-async fn set_cookie(cookies: Cookies, request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
+async fn set_cookie(cookies: Cookies, request: Request, next: Next) -> Response {
     cookies.add(tower_cookies::Cookie::new("row", "value"));
     next.run(request).await
 }
 
-async fn set_value(session: Session, request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
-    session.insert("row", 1_u8).await.ok();
-    next.run(request).await
-}
-
-async fn log_in(mut session: axum_login::AuthSession<Backend>, request: axum::extract::Request, next: axum::middleware::Next) -> axum::response::Response {
+async fn log_in(
+    mut session: axum_login::AuthSession<Backend>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     session.login(&User).await.ok();
+    request.extensions_mut().insert(session);
     next.run(request).await
 }
 
@@ -293,7 +295,7 @@ fn headers() -> HeaderMap {
 }
 
 /// A cache wants to know the whole URI.
-fn absolute<B>(mut request: Request<B>) -> Request<B> {
+fn absolute(mut request: Request) -> Request {
     *request.uri_mut() = Uri::from_static("http://a.test/x");
     request
 }

@@ -29,11 +29,13 @@ use tower::{
 };
 
 use crate::{
-    harness::{Inner, app, buffered, under},
+    harness::{app, buffered, under},
+    hostile::stacks::clone_request,
     rows::{Kind::*, Row, WORKS, row},
+    subject::Inner,
 };
 
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = adapters();
@@ -98,7 +100,12 @@ fn adapters() -> Vec<Row> {
         ),
         row("BoxService", Router, buffered(layer_fn(BoxService::new::<Inner>)), WORKS),
         row("BoxCloneService", Router, under(layer_fn(BoxCloneService::new::<Inner>)), WORKS),
-        row("BoxCloneSyncService", Router, under(layer_fn(BoxCloneSyncService::new::<Inner>)), WORKS),
+        row(
+            "BoxCloneSyncService",
+            Router,
+            under(layer_fn(BoxCloneSyncService::new::<Inner>)),
+            WORKS,
+        ),
         row("BoxLayer", Router, buffered(boxed_layer()), WORKS),
         row(
             "BoxCloneServiceLayer",
@@ -125,7 +132,12 @@ fn limits() -> Vec<Row> {
         row("BufferLayer", Limit, under(BufferLayer::new(8)), WORKS),
         row("LoadShedLayer", Limit, under(LoadShedLayer::new()), WORKS),
         row("ConcurrencyLimitLayer", Limit, under(ConcurrencyLimitLayer::new(1)), WORKS),
-        row("GlobalConcurrencyLimitLayer", Limit, under(GlobalConcurrencyLimitLayer::new(1)), WORKS),
+        row(
+            "GlobalConcurrencyLimitLayer",
+            Limit,
+            under(GlobalConcurrencyLimitLayer::new(1)),
+            WORKS,
+        ),
         row("RateLimitLayer", Limit, buffered(RateLimitLayer::new(1, MINUTE)), WORKS),
         row("TimeoutLayer", Limit, under(TimeoutLayer::new(MINUTE)), WORKS),
         row("SpawnReadyLayer", Limit, buffered(SpawnReadyLayer::new()), WORKS),
@@ -172,8 +184,18 @@ fn choices() -> Vec<Row> {
             })),
             WORKS,
         ),
-        row("option_layer, some", Router, under(option_layer(Some(ConcurrencyLimitLayer::new(8)))), WORKS),
-        row("option_layer, none", Router, under(option_layer(None::<ConcurrencyLimitLayer>)), WORKS),
+        row(
+            "option_layer, some",
+            Router,
+            under(option_layer(Some(ConcurrencyLimitLayer::new(8)))),
+            WORKS,
+        ),
+        row(
+            "option_layer, none",
+            Router,
+            under(option_layer(None::<ConcurrencyLimitLayer>)),
+            WORKS,
+        ),
         row(
             "Either",
             Router,
@@ -217,7 +239,8 @@ fn choices() -> Vec<Row> {
             Router,
             Box::new(|subject| {
                 let inner = subject.service();
-                let connect = service_fn(move |()| future::ready(Ok::<_, Infallible>(inner.clone())));
+                let connect =
+                    service_fn(move |()| future::ready(Ok::<_, Infallible>(inner.clone())));
                 app(Buffer::new(Reconnect::new(connect, ()), 8))
             }),
             WORKS,
@@ -263,14 +286,7 @@ impl<E> Policy<Request<Body>, Response<Body>, E> for Once {
     }
 
     fn clone_request(&mut self, request: &Request<Body>) -> Option<Request<Body>> {
-        self.clones.then(|| {
-            let mut clone = Request::new(Body::empty());
-            *clone.method_mut() = request.method().clone();
-            *clone.uri_mut() = request.uri().clone();
-            *clone.headers_mut() = request.headers().clone();
-            *clone.extensions_mut() = request.extensions().clone();
-            clone
-        })
+        self.clones.then(|| clone_request(request))
     }
 }
 
