@@ -300,7 +300,7 @@ where
     fn upgrade(
         &self,
         request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static {
+    ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
         // `with_body_limit` may have let more through than HTTP/2 would take.
         let switch = if request.body().len() > self.body_limit() {
             Err(StatusCode::PAYLOAD_TOO_LARGE.into())

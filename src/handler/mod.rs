@@ -53,18 +53,11 @@ use crate::negotiation::protocol::Protocol;
 ///         head.method == Method::GET
 ///     }
 ///
-///     // Not an `async fn`: the future outlives the borrow of the handler, so it takes along
-///     // what it needs.
-///     fn upgrade(
-///         &self,
-///         _request: Request<Bytes>,
-///     ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static {
-///         async {
-///             Ok(Switch::to(|io: Upgraded| async {
-///                 let (mut reader, mut writer) = tokio::io::split(io);
-///                 tokio::io::copy(&mut reader, &mut writer).await.map(drop)
-///             }))
-///         }
+///     async fn upgrade(&self, _request: Request<Bytes>) -> Result<Switch, Rejection> {
+///         Ok(Switch::to(|io: Upgraded| async {
+///             let (mut reader, mut writer) = tokio::io::split(io);
+///             tokio::io::copy(&mut reader, &mut writer).await.map(drop)
+///         }))
 ///     }
 /// }
 ///
@@ -72,6 +65,15 @@ use crate::negotiation::protocol::Protocol;
 /// assert!(!Echo.accepts(&head, &"echo".parse()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot handle an upgrade",
+    label = "not a handler",
+    note = "a handler is an `async` function or closure from `http::Request<bytes::Bytes>` to `Switch`, \
+            or to a `Result` of `Switch` and a `Rejection`, a `StatusCode`, `(StatusCode, &'static str)` \
+            or a `Response`",
+    note = "it has no other parameters: move state into a closure, and read headers, path and body \
+            from the request"
+)]
 pub trait UpgradeHandler: Send + Sync + 'static {
     /// Whether this handler takes the request over. The default is `true`.
     ///
@@ -131,7 +133,7 @@ pub trait UpgradeHandler: Send + Sync + 'static {
     fn upgrade(
         &self,
         request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static;
+    ) -> impl Future<Output = Result<Switch, Rejection>> + Send;
 
     /// Narrows [`accepts`](Self::accepts): the predicate is asked first.
     ///
@@ -216,7 +218,7 @@ where
     fn upgrade(
         &self,
         request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static {
+    ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
         let decision = self(request);
         async { decision.await.into_switch() }
     }
@@ -233,6 +235,12 @@ where
 ///
 /// assert!(Err::<Switch, _>(StatusCode::FORBIDDEN).into_switch().is_err());
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    label = "this handler returns `{Self}`",
+    note = "a handler returns a `Switch`, or a `Result` of `Switch` and a `Rejection`, a `StatusCode`, \
+            `(StatusCode, &'static str)` or a `Response`"
+)]
 pub trait IntoSwitch {
     /// Converts the decision.
     ///
@@ -286,7 +294,7 @@ where
     fn upgrade(
         &self,
         request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static {
+    ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
         self.handler.upgrade(request)
     }
 }
@@ -331,7 +339,7 @@ where
     fn upgrade(
         &self,
         request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static {
+    ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
         self.handler.upgrade(request)
     }
 }
@@ -340,7 +348,7 @@ where
 #[derive(Clone)]
 pub(crate) struct BoxedHandler(Arc<dyn ErasedHandler>);
 
-type Decision = Pin<Box<dyn Future<Output = Result<Switch, Rejection>> + Send>>;
+type Decision<'h> = Pin<Box<dyn Future<Output = Result<Switch, Rejection>> + Send + 'h>>;
 
 impl BoxedHandler {
     pub(crate) fn new(handler: impl UpgradeHandler) -> Self {
@@ -359,7 +367,7 @@ impl BoxedHandler {
         self.0.reads_chunked_body()
     }
 
-    pub(crate) fn upgrade(&self, request: Request<Bytes>) -> Decision {
+    pub(crate) fn upgrade(&self, request: Request<Bytes>) -> Decision<'_> {
         self.0.upgrade(request)
     }
 }
@@ -369,7 +377,7 @@ trait ErasedHandler: Send + Sync {
     fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool;
     fn body_limit(&self) -> usize;
     fn reads_chunked_body(&self) -> bool;
-    fn upgrade(&self, request: Request<Bytes>) -> Decision;
+    fn upgrade(&self, request: Request<Bytes>) -> Decision<'_>;
 }
 
 impl<H> ErasedHandler for H
@@ -388,7 +396,7 @@ where
         UpgradeHandler::reads_chunked_body(self)
     }
 
-    fn upgrade(&self, request: Request<Bytes>) -> Decision {
+    fn upgrade(&self, request: Request<Bytes>) -> Decision<'_> {
         Box::pin(UpgradeHandler::upgrade(self, request))
     }
 }

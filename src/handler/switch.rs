@@ -83,8 +83,8 @@ impl Switch {
     /// The function is dropped, and never called, if the HTTP server does not take this 101 to send
     /// it; see [layer order](crate#layer-order) for what can escape notice.
     ///
-    /// A block that only loops has a type that is neither. Make it an `async fn` that says what it
-    /// returns, such as `io::Result<()>`.
+    /// A block that only loops returns neither. Put the loop into an `async fn` that returns
+    /// `io::Result<()>`.
     pub fn to<F, Fut>(run: F) -> Self
     where
         F: FnOnce(Upgraded) -> Fut + Send + 'static,
@@ -221,6 +221,14 @@ impl std::error::Error for InvalidSwitch {}
 /// assert!(().into_outcome().is_ok());
 /// assert!(Err::<(), _>(std::fmt::Error).into_outcome().is_err());
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "what runs on a connection cannot return `{Self}`",
+    label = "this returns `{Self}`",
+    note = "it returns `()`, or `Result<(), E>` with any error: end the block with `Ok::<(), E>(())`, \
+            or drop a value with `.map(drop)`",
+    note = "a block that only loops returns `!`: put it into an `async fn` that returns \
+            `std::io::Result<()>`"
+)]
 pub trait IntoOutcome {
     /// Converts the end of a run.
     ///

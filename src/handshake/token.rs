@@ -5,7 +5,10 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use http::{HeaderMap, HeaderValue, StatusCode, header::UPGRADE};
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
+};
 use tokio::sync::oneshot;
 
 use crate::negotiation;
@@ -107,8 +110,12 @@ impl Exit {
                 if sent.is_closed() {
                     return Verdict::Unavailable;
                 }
-                // A layer that sets `Connection` may have lost the option that goes with `Upgrade`.
+                // Two things that layers do to the headers of any response: they set `Connection`,
+                // which loses the option that goes with `Upgrade`, and they add framing, which a 101
+                // must not have (RFC 9110 §8.6, RFC 9112 §6.1).
                 negotiation::add_upgrade_option(headers);
+                headers.remove(CONTENT_LENGTH);
+                headers.remove(TRANSFER_ENCODING);
                 Verdict::Confirm(sent)
             }
             (Registered::Refused, StatusCode::SWITCHING_PROTOCOLS) => Verdict::Unavailable,

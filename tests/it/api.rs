@@ -194,6 +194,70 @@ fn registering_an_invalid_protocol_panics_with_the_token_and_the_rule() {
     }
 }
 
+#[test]
+fn registering_a_spelling_that_no_client_sends_panics_with_the_one_that_they_send() {
+    for (spelling, sent) in [
+        ("ws", "websocket"),
+        ("WSS", "websocket"),
+        ("ws/*", "websocket"),
+        ("websocket/13", "websocket"),
+        ("h2", "h2c"),
+        ("H2/*", "h2c"),
+        ("h2c/1", "h2c"),
+    ] {
+        let panic = panic::catch_unwind(|| UpgradeLayer::new().on(spelling, switch)).unwrap_err();
+        assert_eq!(
+            *panic.downcast::<String>().unwrap(),
+            format!(
+                "cannot register a handler: no client sends `{spelling}`; clients send `{sent}`"
+            ),
+        );
+    }
+    for spelling in ["websocket", "WebSocket/*", "h2c", "h2c/*", "wsx", "h2x", "http/2"] {
+        let _registered = UpgradeLayer::new().on(spelling, switch);
+    }
+}
+
+#[test]
+fn a_rejection_comes_from_a_status_and_a_text() {
+    for rejection in [
+        Rejection::from((StatusCode::CONFLICT, "taken")),
+        Rejection::from((StatusCode::CONFLICT, String::from("taken"))),
+    ] {
+        assert_eq!(rejection.status(), StatusCode::CONFLICT);
+        let text = format!("{rejection:?}");
+        assert!(text.contains("\"content-type\": \"text/plain; charset=utf-8\""), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_prints_its_causes_in_the_alternate_form() {
+    #[derive(Debug)]
+    struct Outer(io::Error);
+
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("no tea")
+        }
+    }
+
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    let log = Log::default();
+    let failures = log.clone();
+    let layer = UpgradeLayer::new()
+        .on("foo/*", |_request: Request<Bytes>| async {
+            Switch::to(|_io: Upgraded| async { Err(Outer(io::Error::other("no water"))) })
+        })
+        .on_failure(move |error| failures.push(format!("{error} | {error:#}")));
+    Wire::serve(layer.layer(inner(&log))).exchange(offer()).await.is(&switching("foo/1"));
+    assert_eq!(log.take(), ["the handler failed | the handler failed: no tea: no water"]);
+}
+
 /// The layer with a handler whose failures go to the log, as `Kind protocol: text`.
 fn failing<H>(log: &Log, handler: H) -> UpgradeLayer
 where
