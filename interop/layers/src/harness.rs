@@ -1,4 +1,4 @@
-//! A server with layers on one end of a pipe, a client on the other, and the words for what it sees.
+//! A server with layers on one end of a pipe, a client on the other end, and the words for outcomes.
 
 use std::{
     convert::Infallible,
@@ -28,7 +28,7 @@ pub(crate) type App = BoxCloneService<Request<Body>, Response<Body>, BoxError>;
 /// Puts the layers of a row around a subject.
 pub(crate) type Build = Box<dyn Fn(&Subject) -> App>;
 
-/// Makes all stacks the same type, so that the server is compiled once.
+/// Boxes a stack, so that the server is compiled once and not for each row.
 pub(crate) fn app<S, B>(service: S) -> App
 where
     S: Service<Request<Body>, Response = Response<B>> + Clone + Send + 'static,
@@ -162,18 +162,18 @@ fn any_request_body(
 /// Longer than any time limit of a row.
 const QUIET: Duration = Duration::from_mins(10);
 
-/// What becomes of a request.
+/// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Word {
-    /// It is answered, or switched and the protocol spoken, as it should be.
+    /// The client gets its answer, or its 101 and then exactly the bytes of the protocol.
     Works,
-    /// It reaches the inner service as if there were no `UpgradeLayer`.
+    /// The inner service answers, as if there were no `UpgradeLayer`.
     Forwarded,
     /// The client gets its 101, and then the server closes the connection.
     Eof,
-    /// The client gets this status.
+    /// The client gets this status from a layer.
     Refused(u16),
-    /// The client gets nothing, or nothing behind the 101.
+    /// The connection stays open, and the client gets nothing, or nothing after the 101.
     Hang,
     /// The server closes the connection without an answer.
     Closed,
@@ -216,7 +216,7 @@ const COMMON: &str = "Host: a.test\r\nOrigin: http://a.test\r\nAccept: */*\r\n\
 const ECHO: &str = "Connection: upgrade\r\nUpgrade: echo\r\n";
 
 impl Exchange {
-    /// What the client sends, what it sends when it has its 101, and what is to come back for both.
+    /// Returns the request, the bytes that follow the 101, and the bytes that both are answered with.
     fn script(self) -> (String, &'static [u8], &'static [u8]) {
         let get = format!("GET /x HTTP/1.1\r\n{COMMON}");
         match self {

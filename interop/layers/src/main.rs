@@ -1,4 +1,4 @@
-//! Tries a switch under each stack of layers, and prints what became of it as Markdown.
+//! Tries a switch under each stack of layers, and prints the outcomes as Markdown.
 //!
 //! Fails if a cell is not as the source has it beside the row. With `outermost()` a switch has to
 //! work, unless the row names a reason, and no handler may run behind another response.
@@ -38,13 +38,13 @@ async fn main() -> ExitCode {
     if report.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// What the runs have shown.
+/// The findings of all runs.
 #[derive(Default)]
 struct Report {
     problems: Vec<String>,
     /// The names of layers, without what varies.
     layers: BTreeSet<&'static str>,
-    /// How many cells say what, without `outermost()` and with it.
+    /// The number of cells with each word, without `outermost()` and with it.
     kinds: BTreeMap<Kind, [BTreeMap<String, usize>; 2]>,
     /// Lines of tables.
     rows: Vec<String>,
@@ -179,7 +179,7 @@ impl Report {
     }
 }
 
-/// The word of most cells, and how many they are if others say something else.
+/// The word that most cells have, and their number if others have another.
 fn most(words: &BTreeMap<String, usize>) -> String {
     let all: usize = words.values().sum();
     match words.iter().max_by_key(|(_, count)| **count) {

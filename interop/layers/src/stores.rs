@@ -1,5 +1,4 @@
-//! What session layers are given: a backend with one user, a store that is down, and something
-//! to save.
+//! A backend and a store for session layers, and a middleware that has them save something.
 
 use std::convert::Infallible;
 
@@ -28,7 +27,7 @@ impl AuthUser for User {
     }
 }
 
-/// Knows the user.
+/// A backend that knows the user.
 #[derive(Clone, Debug)]
 pub(crate) struct Backend;
 
@@ -46,7 +45,7 @@ impl AuthnBackend for Backend {
     }
 }
 
-/// Fails whatever is asked of it.
+/// A store that fails every call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Down;
 
@@ -75,7 +74,7 @@ impl SessionStore for Down {
     }
 }
 
-/// Has the session layer outside save something.
+/// Sets a value that the session layer has to save.
 pub(crate) async fn set_value(session: Session, request: Request, next: Next) -> Response {
     session.insert("row", 1_u8).await.ok();
     next.run(request).await

@@ -1,4 +1,4 @@
-//! The rows of the matrix, by the origin of their layers, and what they have in common.
+//! The rows of the matrix, by the origin of their layers, and the kinds of layers.
 
 mod axum;
 mod bodies;
@@ -8,7 +8,7 @@ mod tower_http;
 
 use crate::harness::{Build, Column, Word};
 
-/// Layers around the subject, and what they do to a switch without `outermost()`.
+/// Layers to put around a subject, and the outcomes expected of it.
 pub(crate) struct Row {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
@@ -25,7 +25,7 @@ impl Row {
         self
     }
 
-    /// What is expected of a column.
+    /// The cells expected in a column.
     pub(crate) fn expected(&self, column: Column) -> [Word; 3] {
         match (column, self.except) {
             (Column::Without, _) => self.without,
@@ -54,7 +54,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Row>)> {
     ]
 }
 
-/// What a layer does that matters to a switch.
+/// The kind of a layer, by its effect on a switch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Head,
@@ -72,7 +72,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// What the layer order of the crate's documentation calls it.
+    /// The name in the table "Layer order".
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Head => "reads or changes headers, extensions or the URI",
@@ -96,7 +96,7 @@ impl Kind {
         }
     }
 
-    /// Why a switch under it works or not.
+    /// The reason a switch under it works or does not.
     pub(crate) fn why(self) -> &'static str {
         match self {
             Self::Head => "the status and the body of the 101 stay",

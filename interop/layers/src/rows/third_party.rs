@@ -322,7 +322,7 @@ impl CacheManager for NoCache {
     }
 }
 
-/// What axum-prometheus is told to make, which is nothing.
+/// Installs no recorder for axum-prometheus.
 #[derive(Default)]
 struct NoRecorder;
 
