@@ -177,7 +177,10 @@ pub(crate) enum Word {
     Hang,
     /// The server closes the connection without an answer.
     Closed,
-    /// The client gets other bytes than it should.
+    /// The client gets exactly the bytes of the protocol, after a 101 that lacks a header or has one
+    /// too many.
+    Malformed,
+    /// The client gets other bytes than those of the protocol.
     Wrong,
 }
 
@@ -190,6 +193,7 @@ impl fmt::Display for Word {
             Self::Refused(status) => write!(f, "refused ({status})"),
             Self::Hang => f.write_str("hang"),
             Self::Closed => f.write_str("closed"),
+            Self::Malformed => f.write_str("malformed 101"),
             Self::Wrong => f.write_str("wrong bytes"),
         }
     }
@@ -256,14 +260,28 @@ impl Exchange {
         }
         let (more, closed_late) = wire.exchange(late).await;
         bytes.extend(more);
-        let spoken = bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n");
-        match spoken.map(|end| &bytes[end + 4..]) {
-            Some(spoken) if spoken == expected && !closed_late => Word::Works,
-            Some(b"") if closed || closed_late => Word::Eof,
-            Some(b"") => Word::Hang,
+        let end =
+            bytes.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap_or(bytes.len() - 4);
+        let (head, spoken) = bytes.split_at(end + 4);
+        match spoken {
+            _ if spoken == expected && !closed_late && is_switch(head) => Word::Works,
+            _ if spoken == expected && !closed_late => Word::Malformed,
+            b"" if closed || closed_late => Word::Eof,
+            b"" => Word::Hang,
             _ => Word::Wrong,
         }
     }
+}
+
+/// Whether a 101 has the headers of RFC 9110 §7.8, and no framing.
+fn is_switch(head: &[u8]) -> bool {
+    let head = String::from_utf8_lossy(head).to_ascii_lowercase();
+    let values = |name: &'static str| {
+        head.lines().filter_map(move |line| line.strip_prefix(name)?.strip_prefix(": "))
+    };
+    values("upgrade").count() == 1
+        && values("connection").any(|value| value.split(", ").any(|option| option == "upgrade"))
+        && values("content-length").chain(values("transfer-encoding")).next().is_none()
 }
 
 /// The status of the response that the bytes start with.

@@ -154,7 +154,8 @@ impl Report {
             "Each row is tried with a plain GET, which always works; an upgrade with bytes right \
             after its head; an upgrade with a body of five bytes; a WebSocket; and axum's \
             `WebSocketUpgrade` under the same layers. With `outermost()` as the last layer of a \
-            `Router`, all is as with `outermost()` around everything.\n"
+            `Router`, all is as with `outermost()` around everything. A malformed 101 lacks \
+            `Connection: upgrade`, or has a `Content-Length`.\n"
         );
         println!(
             "| origin | outer layer | without: early bytes | body | WebSocket | with: early bytes | \

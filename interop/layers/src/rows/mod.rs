@@ -38,6 +38,7 @@ impl Row {
 pub(crate) const WORKS: [Word; 3] = [Word::Works; 3];
 pub(crate) const FORWARDED: [Word; 3] = [Word::Forwarded; 3];
 pub(crate) const EOF: [Word; 3] = [Word::Eof; 3];
+pub(crate) const MALFORMED: [Word; 3] = [Word::Malformed; 3];
 
 pub(crate) fn row(name: &'static str, kind: Kind, build: Build, without: [Word; 3]) -> Row {
     Row { name, kind, build, without, except: None }
@@ -58,6 +59,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<Row>)> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     Head,
+    Framing,
     Gate,
     Limit,
     Router,
@@ -76,6 +78,7 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Head => "reads or changes headers, extensions or the URI",
+            Self::Framing => "sets `Connection` on every response",
             Self::Gate => "decides who may pass: authentication, sessions, CSRF, rate limits",
             Self::Limit => "limits time, concurrency or load, or moves the call to another task",
             Self::Router => "routes, nests, merges or boxes",
@@ -100,6 +103,9 @@ impl Kind {
     pub(crate) fn why(self) -> &'static str {
         match self {
             Self::Head => "the status and the body of the 101 stay",
+            Self::Framing => {
+                "a 101 needs the option `upgrade` in `Connection`, and `outermost()` puts it back"
+            }
             Self::Gate => "a request that may pass is passed on, and its 101 comes back as it is",
             Self::Limit => "the future is polled elsewhere or later, the response stays",
             Self::Router => "axum boxes the body, and the box passes every question on",

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use tower::ServiceBuilder;
 use tower_http::{
@@ -37,7 +38,7 @@ use tower_http::{
 
 use crate::{
     harness::under,
-    rows::{EOF, Kind::*, Row, WORKS, row},
+    rows::{EOF, Kind::*, MALFORMED, Row, WORKS, row},
 };
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -179,6 +180,24 @@ pub(crate) fn rows() -> Vec<Row> {
             "SetResponseHeaderLayer, if not present",
             Head,
             under(SetResponseHeaderLayer::if_not_present(NAME, VALUE)),
+            WORKS,
+        ),
+        row(
+            "SetResponseHeaderLayer, overriding `Connection`",
+            Framing,
+            under(SetResponseHeaderLayer::overriding(
+                header::CONNECTION,
+                HeaderValue::from_static("keep-alive"),
+            )),
+            MALFORMED,
+        ),
+        row(
+            "SetResponseHeaderLayer, `Content-Length` from `size_hint`",
+            Passes,
+            under(SetResponseHeaderLayer::if_not_present(
+                header::CONTENT_LENGTH,
+                |response: &Response<Body>| response.body().size_hint().exact().map(Into::into),
+            )),
             WORKS,
         ),
         row(
