@@ -6,6 +6,7 @@ use http::{StatusCode, request};
 
 use crate::{
     error::UpgradeError,
+    handler::rejection::Reason,
     negotiation::{Decline, protocol::Protocol},
 };
 
@@ -29,7 +30,7 @@ impl Span {
         future
     }
 
-    pub(crate) fn rejected(&self, _: StatusCode) {}
+    pub(crate) fn rejected(&self, _: StatusCode, _: &Reason) {}
 
     pub(crate) fn switched(&self) {}
 
