@@ -1,5 +1,6 @@
 //! What a protocol implements: [`UpgradeHandler`], closures as handlers, and what narrows them.
 
+pub(crate) mod answer;
 pub(crate) mod rejection;
 pub(crate) mod switch;
 

@@ -13,6 +13,7 @@ use http::{
 };
 use pin_project_lite::pin_project;
 
+use super::answer::Link;
 use crate::{
     connections::upgraded::Upgraded,
     error::BoxError,
@@ -40,9 +41,11 @@ use crate::{
 /// ```
 #[must_use = "a switch does nothing unless the handler returns it"]
 pub struct Switch {
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     protocols: Option<String>,
     run: Run,
+    /// To the layer that waits for the inner service's answer, if it is known.
+    pub(super) link: Option<Link>,
 }
 
 /// What runs on the connection.
@@ -95,7 +98,15 @@ impl Switch {
             headers: HeaderMap::new(),
             protocols: None,
             run: Box::new(|io| Box::pin(End { run: run(io) })),
+            link: None,
         }
+    }
+
+    /// Ties the switch to the layer that handed the request to the inner service.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn with_link(mut self, link: Option<Link>) -> Self {
+        self.link = link;
+        self
     }
 
     /// Adds a field to the 101. Fields of the same name are sent in the order in which they were
@@ -168,7 +179,7 @@ impl Switch {
 
 impl fmt::Debug for Switch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { headers, protocols, run: _ } = self;
+        let Self { headers, protocols, run: _, link: _ } = self;
         f.debug_struct("Switch")
             .field("headers", headers)
             .field("protocols", protocols)

@@ -20,7 +20,7 @@ pub(super) fn check(head: &request::Parts, origins: &Origins) -> Result<HeaderVa
             "method",
             StatusCode::METHOD_NOT_ALLOWED,
             "a WebSocket is opened with GET",
-            Some((header::ALLOW, "GET")),
+            &[(header::ALLOW, "GET")],
         ));
     }
     // RFC 9112 §3.2; hyper does not look at it.
@@ -33,12 +33,12 @@ pub(super) fn check(head: &request::Parts, origins: &Origins) -> Result<HeaderVa
         return Err(malformed(VERSION));
     }
     if version != b"13" {
-        // RFC 6455 §4.4. `Rejection` adds the `Upgrade` that RFC 9110 §15.5.22 requires.
+        // RFC 6455 §4.4, and RFC 9110 §15.5.22.
         return Err(reject(
             VERSION.reason,
             StatusCode::UPGRADE_REQUIRED,
             "only version 13 of WebSocket is spoken here",
-            Some((header::SEC_WEBSOCKET_VERSION, "13")),
+            &[(header::SEC_WEBSOCKET_VERSION, "13"), (header::UPGRADE, "websocket")],
         ));
     }
     let key = single(headers, KEY)?;
@@ -48,7 +48,7 @@ pub(super) fn check(head: &request::Parts, origins: &Origins) -> Result<HeaderVa
     if !origins.allow(head) {
         let why = "pages of this origin may not connect";
         let origin = headers.get(header::ORIGIN).map_or(&[][..], HeaderValue::as_bytes);
-        let rejection = reject("origin", StatusCode::FORBIDDEN, why, None);
+        let rejection = reject("origin", StatusCode::FORBIDDEN, why, &[]);
         return Err(rejection.with_origin(origin, target(head).unwrap_or(host)));
     }
     Ok(accept(key))
@@ -76,7 +76,7 @@ fn single(headers: &HeaderMap, header: Header) -> Result<&[u8], Rejection> {
             header.reason,
             StatusCode::BAD_REQUEST,
             &format!("{} has to be there exactly once", header.name),
-            None,
+            &[],
         )),
     }
 }
@@ -108,20 +108,20 @@ fn is_key(value: &[u8]) -> bool {
 
 fn malformed(header: Header) -> Rejection {
     let why = format!("{} is malformed", header.name);
-    reject(header.reason, StatusCode::BAD_REQUEST, &why, None)
+    reject(header.reason, StatusCode::BAD_REQUEST, &why, &[])
 }
 
 fn reject(
     reason: &'static str,
     status: StatusCode,
     why: &str,
-    header: Option<(HeaderName, &'static str)>,
+    more: &[(HeaderName, &'static str)],
 ) -> Rejection {
     let mut response = Response::new(Full::<Bytes>::from(format!("{why}\n")));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
-    if let Some((name, value)) = header {
+    for (name, value) in more {
         headers.insert(name, HeaderValue::from_static(value));
     }
     Rejection::from(response).with_reason(reason)
