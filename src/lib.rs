@@ -150,7 +150,7 @@
 //! |---|---|---|
 //! | `declined` | debug, outside the span | `reason`, as in [`Declined`]; `method`, `path` |
 //! | `turned away` | info, outside the span | `outcome`: `at_capacity` or `drained`; `protocol`, `method`, `path` |
-//! | `rejected` | info | `status`; `reason`, if the [`Rejection`] has one; with the reason `origin`, `origin` and the `host` that it was compared with |
+//! | `rejected` | info | `status`; `reason`, if the [`Rejection`] has one; with the reason `origin`, `origin` and the `host` that it was compared with; outside the span also `protocol`, `method`, `path`, if the inner service returned the [`Rejection`] |
 //! | `switched` | info | |
 //! | `ended` | info | `duration`; `read` and `written` in bytes, until a `downcast` |
 //! | the text of an [`UpgradeError`] | warn; error for a panic | `kind`, `source` |

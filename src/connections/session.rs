@@ -65,6 +65,19 @@ impl Observer {
         }
     }
 
+    /// Reports that the inner service rejected a request that it was asked about.
+    pub(crate) fn rejected(
+        &self,
+        protocol: &Protocol<'_>,
+        status: StatusCode,
+        reason: &Reason,
+        head: &request::Parts,
+    ) {
+        self.connections.count(|stats| stats.rejected += 1);
+        trace::rejected(protocol, status, reason, head);
+        metrics::rejected(protocol, reason.word);
+    }
+
     /// Reports that a request is refused because there is no place.
     pub(crate) fn turned_away(
         &self,

@@ -59,7 +59,7 @@ pub struct Rejection {
 }
 
 /// Why a request was rejected: for logs and metrics, not for the client.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 #[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "only logs read the other fields"))]
 pub(crate) struct Reason {
     pub(crate) word: Option<&'static str>,
@@ -112,6 +112,15 @@ impl Rejection {
     /// Takes out what is logged.
     pub(crate) fn take_reason(&mut self) -> Reason {
         mem::take(&mut self.reason)
+    }
+
+    /// Makes the response of an inner service, by which the layer knows why.
+    #[cfg(feature = "axum")]
+    pub(crate) fn into_response(mut self) -> Response<OwnBody> {
+        let reason = self.take_reason();
+        let mut response = self.finish(None);
+        response.extensions_mut().insert(reason);
+        response
     }
 
     fn text(status: StatusCode, text: Full<Bytes>) -> Self {

@@ -14,6 +14,8 @@ pub(crate) fn declined(_: Decline, _: &request::Parts) {}
 
 pub(crate) fn turned_away(_: &Protocol<'_>, _: &'static str, _: &request::Parts) {}
 
+pub(crate) fn rejected(_: &Protocol<'_>, _: StatusCode, _: &Reason, _: &request::Parts) {}
+
 #[derive(Debug)]
 pub(crate) struct Span;
 

@@ -38,6 +38,26 @@ pub(crate) fn turned_away(protocol: &Protocol<'_>, outcome: &'static str, head: 
     );
 }
 
+pub(crate) fn rejected(
+    protocol: &Protocol<'_>,
+    status: StatusCode,
+    reason: &Reason,
+    head: &request::Parts,
+) {
+    // Fields that are `None` are not recorded.
+    info!(
+        target: TARGET,
+        status = status.as_u16(),
+        reason = reason.word,
+        origin = reason.origin.as_deref(),
+        host = reason.host.as_deref(),
+        %protocol,
+        method = %head.method,
+        path = head.uri.path(),
+        "rejected",
+    );
+}
+
 /// The span of a connection.
 ///
 /// The request's own span ends with the 101, so the connection's is a root that follows from it.
@@ -66,7 +86,6 @@ impl Span {
     }
 
     pub(crate) fn rejected(&self, status: StatusCode, reason: &Reason) {
-        // Fields that are `None` are not recorded.
         info!(
             target: TARGET,
             parent: &self.0,

@@ -82,7 +82,7 @@ where
 
 /// Runs the future to its end, and all that it started. Returns the events in order, and the
 /// metrics, sorted.
-fn observe(test: impl Future<Output = ()>) -> (Vec<String>, Vec<String>) {
+pub(crate) fn observe(test: impl Future<Output = ()>) -> (Vec<String>, Vec<String>) {
     let log = Log::default();
     let subscriber = tracing_subscriber::registry().with(Capture(log.clone()));
     let recorder = DebuggingRecorder::new();

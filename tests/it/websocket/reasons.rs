@@ -2,13 +2,17 @@
 
 use bytes::Bytes;
 use http::{HeaderValue, Request, StatusCode};
+use tower::Layer;
 use tower_upgrade::{
     Rejection, Switch, UpgradeLayer, Upgraded,
     websocket::{Handshake, Offer, Origins, WebSocket},
 };
 
 use super::opening;
-use crate::observed::observe_one;
+use crate::{
+    observed::{observe, observe_one},
+    support::Wire,
+};
 
 const SPAN: &str = "upgrade{protocol=websocket method=GET path=\"/x\"}";
 
@@ -85,6 +89,39 @@ fn an_origin_is_seen_with_the_host_that_it_was_compared_with() {
     let origin = format!("http://{}.test", "x".repeat(10_000));
     let start = &origin[..256];
     assert_eq!(log_of(&origin, plain), format!("origin={start:?} host=\"a.test\""));
+}
+
+#[cfg(feature = "axum")]
+#[test]
+fn a_rejection_of_the_inner_service_is_seen_with_its_reason() {
+    let handler = |request: axum::extract::Request| async move {
+        let offer = Offer::from_head(&request.into_parts().0, &Origins::same_host())?;
+        Ok::<Switch, Rejection>(offer.switch(|_, _| async {}))
+    };
+    let app = axum::Router::new().route("/x", axum::routing::any(handler));
+    let layer = UpgradeLayer::new().on_inner("websocket");
+    let (events, metrics) = observe(async {
+        let mut wire = Wire::serve(layer.layer(app));
+        wire.exchange(opening(&[], &["Origin: http://evil.test"]))
+            .await
+            .starts_with("HTTP/1.1 403");
+        let version = opening(&["Sec-WebSocket-Version"], &["Sec-WebSocket-Version: 8"]);
+        let headers = "upgrade: websocket\r\nconnection: upgrade\r\n";
+        let answer = wire.exchange(version).await;
+        assert!(answer.text.contains(headers), "{answer:?}");
+    });
+    let request = "protocol=websocket method=GET path=\"/x\"";
+    let origin = r#"reason="origin" origin="http://evil.test" host="a.test""#;
+    assert_eq!(
+        events,
+        [
+            format!("INFO rejected status=403 {origin} {request}"),
+            format!("INFO rejected status=426 reason=\"version\" {request}"),
+        ]
+    );
+    let total = "http_upgrades_total{protocol=websocket,outcome=rejected,reason";
+    assert_eq!(metrics, [format!("{total}=origin}} 1"), format!("{total}=version}} 1")]);
+    assert_eq!(layer.connections().stats().rejected, 2);
 }
 
 #[test]
