@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, StatusCode, request};
+use proptest::prelude::*;
 use tower::Layer;
 use tower_upgrade::{
     Rejection, Switch, UpgradeLayer, Upgraded,
@@ -151,4 +152,100 @@ fn an_offer_can_be_kept_anywhere() {
 
     is_free::<Offer>();
     is_free::<Origins>();
+}
+
+/// A header value made of pieces that mean something to a parser, and of any others.
+fn header_value() -> impl Strategy<Value = HeaderValue> {
+    let piece = prop_oneof![
+        prop::sample::select(vec![
+            "a",
+            "b/1",
+            ",",
+            ";",
+            "=",
+            "\"",
+            "\\",
+            " ",
+            "permessage-deflate",
+            "http",
+            "https",
+            "file",
+            "null",
+            "://",
+            "*",
+            ".",
+            ":",
+            "80",
+            "[::1]",
+            "a.test",
+            "@",
+            "/",
+            "#",
+            "client_max_window_bits",
+            "server_max_window_bits=10",
+            "\u{e9}",
+        ])
+        .prop_map(|text| text.as_bytes().to_vec()),
+        prop::collection::vec(32_u8..=255, 0..3),
+    ];
+    prop::collection::vec(piece, 0..12).prop_filter_map("not a header value", |pieces| {
+        HeaderValue::from_bytes(&pieces.concat()).ok()
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_header_value_breaks_an_offer(
+        origin in prop::collection::vec(header_value(), 0..3),
+        protocols in prop::collection::vec(header_value(), 0..3),
+        extensions in prop::collection::vec(header_value(), 0..3),
+        selected in header_value(),
+        allow in any::<bool>(),
+    ) {
+        let (mut head, ()) = Request::new(()).into_parts();
+        for (name, value) in [
+            ("host", "a.test"),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ] {
+            head.headers.insert(name, HeaderValue::from_static(value));
+        }
+        for (name, values) in [
+            ("origin", &origin),
+            ("sec-websocket-protocol", &protocols),
+            ("sec-websocket-extensions", &extensions),
+        ] {
+            for value in values {
+                head.headers.append(name, value.clone());
+            }
+        }
+        for origins in [
+            Origins::same_host(),
+            Origins::list(["https://*.test", "null", "file://"]),
+            Origins::matching(|_, origin| origin.to_string().is_empty()),
+        ] {
+            let allowed = Offer::from_head(&head, &origins).is_ok();
+            prop_assert!(allowed || !origin.is_empty());
+        }
+        let mut offer = Offer::from_head(&head, &Origins::any()).unwrap();
+        if allow {
+            offer = offer.allow_non_token_subprotocols();
+        }
+        let offered: Vec<String> = offer.offered_subprotocols().map(String::from).collect();
+        for (index, name) in offered.iter().enumerate() {
+            prop_assert!(!offered[..index].contains(name));
+            prop_assert!(HeaderValue::from_str(name).is_ok() && !name.contains([',', ' ']));
+        }
+        let text = String::from_utf8_lossy(selected.as_bytes()).into_owned();
+        let offer = offer.select_subprotocol(|_| Some(text.clone()));
+        let agreed = offered.contains(&text).then_some(text);
+        prop_assert_eq!(&offer.agreed().subprotocol, &agreed);
+        if let Ok(offer) = offer.agree_extensions(|_| Some(selected)) {
+            let has_extensions = offer.agreed().extensions.is_some();
+            prop_assert!(!has_extensions || !extensions.is_empty());
+            let switch = format!("{:?}", offer.switch(|_: Upgraded, _: Agreed| async {}));
+            prop_assert_eq!(switch.contains("\"sec-websocket-protocol\""), agreed.is_some());
+            prop_assert_eq!(switch.contains("\"sec-websocket-extensions\""), has_extensions);
+        }
+    }
 }
