@@ -17,6 +17,6 @@ impl IntoResponse for Switch {
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        self.finish(None).map(Body::new)
+        Self::into_response(self).map(Body::new)
     }
 }

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::{Connections, NoPlace, Place, signal::Signal};
 use crate::{
     error::{BoxError, UpgradeError, UpgradeErrorKind},
+    handler::rejection::Reason,
     negotiation::{Decline, protocol::Protocol},
     observe::{OnFailure, metrics, trace},
 };
@@ -62,6 +63,19 @@ impl Observer {
             octets: OnceLock::new(),
             place,
         }
+    }
+
+    /// Reports that the inner service rejected a request that it was asked about.
+    pub(crate) fn rejected(
+        &self,
+        protocol: &Protocol<'_>,
+        status: StatusCode,
+        reason: &Reason,
+        head: &request::Parts,
+    ) {
+        self.connections.count(|stats| stats.rejected += 1);
+        trace::rejected(protocol, status, reason, head);
+        metrics::rejected(protocol, reason.word);
     }
 
     /// Reports that a request is refused because there is no place.
@@ -124,12 +138,12 @@ impl Session {
         self.span.instrument(future)
     }
 
-    /// Reports that the handler refused.
-    pub(crate) fn rejected(&self, status: StatusCode) {
+    /// Reports that the handler rejected the request.
+    pub(crate) fn rejected(&self, status: StatusCode, reason: &Reason) {
         self.reported.store(true, Ordering::Relaxed);
         self.observer.connections.count(|stats| stats.rejected += 1);
-        self.span.rejected(status);
-        metrics::outcome(&self.protocol, "rejected");
+        self.span.rejected(status, reason);
+        metrics::rejected(&self.protocol, reason.word);
     }
 
     /// Reports that the handler gets the connection.

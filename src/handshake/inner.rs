@@ -13,7 +13,7 @@ use crate::{
     error::UpgradeErrorKind,
     handler::{
         answer::{Carried, Link, Slot, Yes},
-        rejection::OwnBody,
+        rejection::{OwnBody, Reason},
         switch::Switch,
     },
     negotiation::{Decline, length::Length, protocol::Protocol},
@@ -64,7 +64,13 @@ impl Asked {
             // Middleware that changes the status has the last word.
             (Yes::NotSaid, Some(carried), StatusCode::INTERNAL_SERVER_ERROR) => carried.take(),
             _ => {
-                self.settings.observer.declined(Decline::Unaccepted, &self.head);
+                let (observer, head) = (&self.settings.observer, &self.head);
+                match response.extensions_mut().remove::<Reason>() {
+                    Some(reason) => {
+                        observer.rejected(self.slot.protocol(), response.status(), &reason, head);
+                    }
+                    None => observer.declined(Decline::Unaccepted, head),
+                }
                 return None;
             }
         };

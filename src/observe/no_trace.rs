@@ -6,12 +6,15 @@ use http::{StatusCode, request};
 
 use crate::{
     error::UpgradeError,
+    handler::rejection::Reason,
     negotiation::{Decline, protocol::Protocol},
 };
 
 pub(crate) fn declined(_: Decline, _: &request::Parts) {}
 
 pub(crate) fn turned_away(_: &Protocol<'_>, _: &'static str, _: &request::Parts) {}
+
+pub(crate) fn rejected(_: &Protocol<'_>, _: StatusCode, _: &Reason, _: &request::Parts) {}
 
 #[derive(Debug)]
 pub(crate) struct Span;
@@ -29,7 +32,7 @@ impl Span {
         future
     }
 
-    pub(crate) fn rejected(&self, _: StatusCode) {}
+    pub(crate) fn rejected(&self, _: StatusCode, _: &Reason) {}
 
     pub(crate) fn switched(&self) {}
 

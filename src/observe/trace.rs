@@ -12,6 +12,7 @@ use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use crate::{
     error::{UpgradeError, UpgradeErrorKind},
+    handler::rejection::Reason,
     negotiation::{Decline, protocol::Protocol},
 };
 
@@ -34,6 +35,26 @@ pub(crate) fn turned_away(protocol: &Protocol<'_>, outcome: &'static str, head: 
         method = %head.method,
         path = head.uri.path(),
         "turned away",
+    );
+}
+
+pub(crate) fn rejected(
+    protocol: &Protocol<'_>,
+    status: StatusCode,
+    reason: &Reason,
+    head: &request::Parts,
+) {
+    // Fields that are `None` are not recorded.
+    info!(
+        target: TARGET,
+        status = status.as_u16(),
+        reason = reason.word,
+        origin = reason.origin.as_deref(),
+        host = reason.host.as_deref(),
+        %protocol,
+        method = %head.method,
+        path = head.uri.path(),
+        "rejected",
     );
 }
 
@@ -64,8 +85,16 @@ impl Span {
         future.instrument(self.0.clone())
     }
 
-    pub(crate) fn rejected(&self, status: StatusCode) {
-        info!(target: TARGET, parent: &self.0, status = status.as_u16(), "rejected");
+    pub(crate) fn rejected(&self, status: StatusCode, reason: &Reason) {
+        info!(
+            target: TARGET,
+            parent: &self.0,
+            status = status.as_u16(),
+            reason = reason.word,
+            origin = reason.origin.as_deref(),
+            host = reason.host.as_deref(),
+            "rejected",
+        );
     }
 
     pub(crate) fn switched(&self) {
