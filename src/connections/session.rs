@@ -15,9 +15,8 @@ use tokio::time::Instant;
 use super::{Connections, NoPlace, Place, signal::Signal};
 use crate::{
     error::{BoxError, UpgradeError, UpgradeErrorKind},
-    handler::rejection::Reason,
     negotiation::{Decline, protocol::Protocol},
-    observe::{OnFailure, metrics, trace},
+    observe::{OnFailure, Reason, metrics, trace},
 };
 
 /// Where everything is reported that happens to a layer's requests.

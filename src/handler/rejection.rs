@@ -17,6 +17,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use crate::{
     error::BoxError,
     negotiation::{self, protocol::Protocol},
+    observe::Reason,
 };
 
 /// A handler's decision not to switch protocols: the response that the client gets instead.
@@ -56,16 +57,6 @@ pub struct Rejection {
     // Boxed so that a `Result<Switch, Rejection>` stays small.
     response: Box<Response<OwnBody>>,
     reason: Reason,
-}
-
-/// Why a request was rejected: for logs and metrics, not for the client.
-#[derive(Clone, Debug, Default)]
-#[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "only logs read the other fields"))]
-pub(crate) struct Reason {
-    pub(crate) word: Option<&'static str>,
-    /// The origin that was not allowed, and the host that the request was sent to.
-    pub(crate) origin: Option<Box<str>>,
-    pub(crate) host: Option<Box<str>>,
 }
 
 impl Rejection {

@@ -13,10 +13,11 @@ use crate::{
     error::UpgradeErrorKind,
     handler::{
         answer::{Carried, Link, Slot, Yes},
-        rejection::{OwnBody, Reason},
+        rejection::OwnBody,
         switch::Switch,
     },
     negotiation::{Decline, length::Length, protocol::Protocol},
+    observe::Reason,
 };
 
 /// A request whose switch the inner service decides about.
@@ -99,7 +100,7 @@ impl Asked {
             session.failed(UpgradeErrorKind::Switch, Some(TWICE.into()));
             return plain(StatusCode::INTERNAL_SERVER_ERROR);
         };
-        for (name, value) in &*response.headers() {
+        for (name, value) in response.headers() {
             switch = switch.header(name.clone(), value.clone());
         }
         let switching = Switching { on_upgrade, token, session };

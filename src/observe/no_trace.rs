@@ -4,9 +4,9 @@ use std::{future::Future, time::Duration};
 
 use http::{StatusCode, request};
 
+use super::Reason;
 use crate::{
     error::UpgradeError,
-    handler::rejection::Reason,
     negotiation::{Decline, protocol::Protocol},
 };
 
@@ -15,6 +15,9 @@ pub(crate) fn declined(_: Decline, _: &request::Parts) {}
 pub(crate) fn turned_away(_: &Protocol<'_>, _: &'static str, _: &request::Parts) {}
 
 pub(crate) fn rejected(_: &Protocol<'_>, _: StatusCode, _: &Reason, _: &request::Parts) {}
+
+#[cfg(all(feature = "axum", feature = "websocket"))]
+pub(crate) fn unasked(_: &request::Parts) {}
 
 #[derive(Debug)]
 pub(crate) struct Span;

@@ -10,9 +10,9 @@ use std::{
 use http::{StatusCode, request};
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+use super::Reason;
 use crate::{
     error::{UpgradeError, UpgradeErrorKind},
-    handler::rejection::Reason,
     negotiation::{Decline, protocol::Protocol},
 };
 
@@ -55,6 +55,18 @@ pub(crate) fn rejected(
         method = %head.method,
         path = head.uri.path(),
         "rejected",
+    );
+}
+
+/// An axum handler got an offer that no layer asked it about.
+#[cfg(all(feature = "axum", feature = "websocket"))]
+pub(crate) fn unasked(head: &request::Parts) {
+    warn!(
+        target: TARGET,
+        method = %head.method,
+        path = head.uri.path(),
+        "a WebSocket was offered to a handler, and no layer takes its answer: put \
+         `UpgradeLayer::new().on_inner(\"websocket\")` around the routes",
     );
 }
 

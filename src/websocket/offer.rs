@@ -11,6 +11,7 @@ use super::{
 use crate::{
     connections::upgraded::Upgraded,
     handler::{
+        answer::Link,
         rejection::Rejection,
         switch::{IntoOutcome, Switch},
     },
@@ -86,6 +87,8 @@ pub struct Offer {
     headers: HeaderMap,
     names: Names,
     agreed: Agreed,
+    /// To the layer that asks the inner service.
+    link: Option<Link>,
 }
 
 /// What an opening handshake agreed on.
@@ -103,7 +106,10 @@ pub struct Agreed {
 impl Offer {
     /// Checks the opening handshake in the head of a request.
     ///
-    /// `Upgrade` and `Connection` are not looked at: the layer has done so.
+    /// `Upgrade` and `Connection` are not looked at: the layer has done so. In a service inside of
+    /// [`UpgradeLayer::on_inner`](crate::UpgradeLayer::on_inner), look first whether the request has the
+    /// [`Protocol`](crate::Protocol) in its extensions. A handler of axum takes the offer as an
+    /// extractor.
     ///
     /// # Errors
     ///
@@ -116,7 +122,13 @@ impl Offer {
                 headers.append(&name, value.clone());
             }
         }
-        Ok(Self { accept, headers, names: Names::default(), agreed: Agreed::default() })
+        Ok(Self {
+            accept,
+            headers,
+            names: Names::default(),
+            agreed: Agreed::default(),
+            link: head.extensions.get().cloned(),
+        })
     }
 
     /// Counts offered subprotocols that are not tokens, such as kubectl's
@@ -299,13 +311,14 @@ impl Offer {
         Fut: Future + Send + 'static,
         Fut::Output: IntoOutcome,
     {
-        let Self { accept, headers: _, names: _, agreed } = self;
+        let Self { accept, headers: _, names: _, agreed, link } = self;
         let Agreed { subprotocol, extensions } = &agreed;
         // A name that was checked is a header value.
         let subprotocol = subprotocol.as_deref().and_then(|name| name.parse().ok());
         let extensions = extensions.clone();
 
         let mut switch = Switch::to(move |io: Upgraded| run(io, agreed))
+            .with_link(link)
             .header(header::SEC_WEBSOCKET_ACCEPT, accept);
         for (name, value) in [
             (header::SEC_WEBSOCKET_PROTOCOL, subprotocol),

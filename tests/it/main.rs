@@ -25,6 +25,8 @@ mod h2c;
 mod inner;
 mod io;
 mod length;
+#[cfg(all(feature = "axum", feature = "websocket"))]
+mod migration;
 mod model;
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 mod observed;

@@ -40,13 +40,16 @@ async fn offered(app: Router, prefix: &str) -> [String; 3] {
     statuses
 }
 
+/// A place, the prefix of its paths, the app, and what is answered with `on` and with `on_inner`.
+type Row = (&'static str, &'static str, Place, [&'static str; 3], [&'static str; 3]);
+type Place = fn(UpgradeLayer<Mapped<Body>>) -> Router;
+
 #[tokio::test(start_paused = true)]
 async fn each_place_hands_its_own_paths_and_methods_to_a_handler() {
     let log = Log::default();
     let on = UpgradeLayer::new().on("foo", echo(&log, "foo")).for_axum();
     let on_inner = UpgradeLayer::new().on_inner("foo").for_axum();
-    type Place = fn(UpgradeLayer<Mapped<Body>>) -> Router;
-    let places: [(&str, &str, Place, [&str; 3], [&str; 3]); 11] = [
+    let places: [Row; 11] = [
         // Around everything, and on the router: every request.
         (
             "around a router",
