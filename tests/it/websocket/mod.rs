@@ -1,6 +1,8 @@
 //! The opening handshake of WebSocket, over the wire.
 
 mod extensions;
+#[cfg(feature = "axum")]
+mod extractor;
 mod offer;
 mod origins;
 #[cfg(all(feature = "tracing", feature = "metrics"))]
