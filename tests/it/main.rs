@@ -31,6 +31,8 @@ mod observed;
 mod offers;
 mod outermost;
 mod peers;
+#[cfg(feature = "axum")]
+mod placement;
 mod places;
 mod readiness;
 mod refused;
