@@ -196,21 +196,7 @@ impl WebSocket {
     /// client's order of preference. It replaces [`subprotocols`](Self::subprotocols).
     ///
     /// It is not called if nothing is offered. A subprotocol that was not offered is not agreed
-    /// on (RFC 6455 §4.2.2).
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use tower_upgrade::{Upgraded, websocket::{Handshake, WebSocket}};
-    ///
-    /// let websocket = WebSocket::new(|_io: Upgraded, handshake: Handshake| async move {
-    ///     assert_eq!(handshake.subprotocol.as_deref(), Some("chat.v2"));
-    /// });
-    /// let websocket = websocket.select_subprotocol(|_head, offered| {
-    ///     offered.iter().copied().filter(|name| name.starts_with("chat.v")).max().map(String::from)
-    /// });
-    /// # drop(websocket);
-    /// ```
+    /// on (RFC 6455 §4.2.2). See [`Offer::select_subprotocol`] for an example.
     pub fn select_subprotocol<F>(mut self, select: F) -> Self
     where
         F: Fn(&request::Parts, &[&str]) -> Option<String> + Send + Sync + 'static,
@@ -228,24 +214,7 @@ impl WebSocket {
     ///
     /// An answer that the offers do not allow is not agreed on: one that is malformed, names an
     /// extension that was not offered, or gives permessage-deflate a parameter that its offer does
-    /// not allow (RFC 7692 §7.1).
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use http::HeaderValue;
-    /// use tower_upgrade::{Upgraded, websocket::{Handshake, WebSocket}};
-    ///
-    /// let websocket = WebSocket::new(|_io: Upgraded, handshake: Handshake| async move {
-    ///     let _compress = handshake.extensions.is_some();
-    /// });
-    /// let websocket = websocket.agree_extensions(|offers| {
-    ///     assert_eq!(offers, "permessage-deflate; client_max_window_bits");
-    ///     let answer = "permessage-deflate; server_no_context_takeover";
-    ///     offers.contains("permessage-deflate").then(|| HeaderValue::from_static(answer))
-    /// });
-    /// # drop(websocket);
-    /// ```
+    /// not allow (RFC 7692 §7.1). See [`Offer::agree_extensions`] for an example.
     pub fn agree_extensions<F>(mut self, agree: F) -> Self
     where
         F: Fn(&str) -> Option<HeaderValue> + Send + Sync + 'static,
@@ -269,14 +238,18 @@ impl WebSocket {
     /// # Example
     ///
     /// ```
-    /// use http::StatusCode;
-    /// use tower_upgrade::{Upgraded, websocket::{Handshake, WebSocket}};
+    /// use bytes::Bytes;
+    /// use http::{Request, StatusCode};
+    /// use tower_upgrade::{UpgradeHandler, Upgraded, websocket::{Handshake, WebSocket}};
     ///
     /// #[derive(Clone)]
     /// struct User(String);
     ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let websocket = WebSocket::new(|_io: Upgraded, handshake: Handshake| async move {
-    ///     assert!(handshake.head.extensions.get::<User>().is_some());
+    ///     let User(name) = handshake.head.extensions.get().expect("`on_connect` has put it there");
+    ///     println!("{name} is there");
     /// });
     /// let websocket = websocket.on_connect(|mut handshake: Handshake| async move {
     ///     if !handshake.head.headers.contains_key("cookie") {
@@ -285,7 +258,14 @@ impl WebSocket {
     ///     handshake.head.extensions.insert(User("Ada".into()));
     ///     Ok(handshake)
     /// });
-    /// # drop(websocket);
+    /// let request = Request::get("/")
+    ///     .header("Host", "example.com")
+    ///     .header("Sec-WebSocket-Version", "13")
+    ///     .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==");
+    /// let rejection = websocket.upgrade(request.body(Bytes::new())?).await.unwrap_err();
+    /// assert_eq!(rejection.status(), StatusCode::UNAUTHORIZED);
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn on_connect<F, Fut, E>(mut self, on_connect: F) -> Self
     where

@@ -55,8 +55,9 @@ enum Allowed {
 type Matching = dyn Fn(&request::Parts, &Origin) -> bool + Send + Sync;
 
 impl Origins {
-    /// Allows pages of every origin. Choose it only if no cookie, client certificate or place in
-    /// the network lets a request do what a stranger's may not.
+    /// Allows pages of every origin. Any page that a user opens can then connect with the user's
+    /// cookies and client certificates, and from the user's network. Choose it only if a request
+    /// gains nothing by them.
     pub const fn any() -> Self {
         Self(Allowed::Any)
     }
@@ -74,11 +75,16 @@ impl Origins {
     ///   nginx on another port, say 443 in front of 8080, a page of `https://example.com` is
     ///   rejected.
     ///
-    /// Write `proxy_set_header Host $http_host`, or use a [list](Self::list). The event `rejected`
-    /// in the log shows the two values that were compared.
+    /// Write `proxy_set_header Host $http_host`, or use a [list](Self::list). The log shows the two
+    /// values that were compared:
     ///
-    /// A list also helps against a name that an attacker makes point to your host, and against a
-    /// page that was loaded over HTTP where yours is on HTTPS: both are of the same host.
+    /// ```text
+    /// rejected status=403 reason="origin" origin="http://example.com:8080" host="example.com"
+    /// ```
+    ///
+    /// A list also stops two kinds of page that are of the same host: one at a name that an attacker
+    /// makes point to your host (DNS rebinding), and one that was loaded over HTTP where yours is on
+    /// HTTPS.
     pub const fn same_host() -> Self {
         Self(Allowed::SameHost)
     }
