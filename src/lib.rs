@@ -192,7 +192,7 @@
 //!
 //! The reasons of the outcome `rejected` are those that your handlers give with
 //! [`Rejection::with_reason`], and those of the feature `websocket`: `method`, `host`, `version`,
-//! `key`, `origin` and `extensions`. No client can make another one.
+//! `key`, `origin`, `extensions` and `offer`. No client can make another one.
 //!
 //! Of the same run before the shutdown, by way of Prometheus, without the types and the buckets:
 //!

@@ -19,6 +19,9 @@
 //! | the [origin](Origins) is allowed | 403 | `origin` |
 //! | `Sec-WebSocket-Extensions` is well-formed and within the limits, if the handler agrees to extensions | 400 | `extensions` |
 //!
+//! With the feature `axum`, a handler that takes an `Offer` also rejects requests that offer no
+//! WebSocket, or that no layer handed to it, with 426; the reason is `offer`.
+//!
 //! A `Sec-WebSocket-Protocol` or `Sec-WebSocket-Extensions` header that the handler does not use
 //! never fails a handshake. An empty one counts as absent. Offered subprotocols that are not tokens
 //! (RFC 9110 §5.6.2) and repeated ones are left out, and so is the whole list if it has more than
