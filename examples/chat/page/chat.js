@@ -29,7 +29,7 @@ function connect() {
   url.protocol = url.protocol.replace('http', 'ws');
   const opening = new WebSocket(url);
   socket = opening;
-  show('connecting', failures ? 'Reconnecting' : 'Connecting');
+  show('connecting', room.hidden ? 'Connecting' : 'Reconnecting');
   // A server that accepts connections and says nothing would keep the page waiting for minutes.
   timer = setTimeout(() => lost(opening, 1006, ''), OPENING);
   opening.onopen = () => opening.send(JSON.stringify({ type: 'hello', name }));
@@ -54,7 +54,8 @@ function lost(closed, code, reason) {
   const delay = longest / 2 + Math.random() * (longest / 2);
   failures += 1;
   retryAt = Date.now() + delay;
-  show('waiting', navigator.onLine ? 'Not connected' : 'You are offline');
+  const next = room.hidden ? 'Connecting' : 'Reconnecting';
+  show('waiting', navigator.onLine ? next : 'Offline, retry');
   timer = setTimeout(connect, delay);
 }
 
@@ -145,12 +146,26 @@ function tint(made, person) {
 }
 
 function append(...made) {
-  const atBottom = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
   log.append(...made);
   while (log.childElementCount > LONGEST_LOG) log.firstElementChild.remove();
-  if (atBottom) log.scrollTop = log.scrollHeight;
+  follow();
   byId('newer').hidden = atBottom;
 }
+
+// The newest message stays in view, unless the reader has scrolled up to older ones.
+let atBottom = true;
+let scrolled = 0;
+const follow = () => {
+  if (atBottom) log.scrollTop = log.scrollHeight;
+};
+new ResizeObserver(follow).observe(log);
+log.onscroll = () => {
+  const isNear = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+  // A log that only became narrower has more lines below, but only a reader scrolls up.
+  if (isNear || log.scrollTop < scrolled) atBottom = isNear;
+  scrolled = log.scrollTop;
+  if (atBottom) byId('newer').hidden = true;
+};
 
 function notice(words) {
   speaker = null;
@@ -159,6 +174,7 @@ function notice(words) {
 
 // Says what happened where the reader looks, and the same thing only once.
 let told = '';
+
 function tell(words) {
   if (words === told) return;
   told = words;
@@ -190,8 +206,9 @@ function list() {
   const sorted = [...people].sort((a, b) => a.localeCompare(b));
   byId('here').replaceChildren(...sorted.map((person) => {
     const made = tint(element('li', ''), person);
-    made.append(element('span', '', person));
-    if (person === you) made.append(element('span', 'you', '(you)'));
+    const who = element('span', '', person);
+    if (person === you) who.append(element('span', 'you', ' (you)'));
+    made.append(who);
     return made;
   }));
 }
@@ -242,6 +259,7 @@ function leave() {
   failures = 0;
   people.clear();
   log.replaceChildren();
+  atBottom = true;
   speaker = null;
   room.hidden = true;
   join.hidden = false;
@@ -269,6 +287,7 @@ say.onsubmit = (event) => {
   event.preventDefault();
   // Words that cannot be sent now stay in the field.
   if (!isOpen()) return;
+  atBottom = true;
   if (text.value.trim()) socket.send(JSON.stringify({ type: 'say', text: text.value }));
   text.value = '';
   text.focus();
@@ -284,9 +303,6 @@ text.onkeydown = (event) => {
 byId('newer').onclick = () => {
   log.scrollTop = log.scrollHeight;
   text.focus();
-};
-log.onscroll = () => {
-  if (log.scrollHeight - log.scrollTop - log.clientHeight < 80) byId('newer').hidden = true;
 };
 
 const shared = new URLSearchParams(location.search).get('room') ?? 'lobby';
