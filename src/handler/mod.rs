@@ -95,6 +95,29 @@ pub trait UpgradeHandler: Send + Sync + 'static {
         0
     }
 
+    /// Whether HTTP/1.1 will do as well, so that the client still gets its answer without the
+    /// switch. The default is `false`.
+    ///
+    /// The layer asks when it has no place for the connection: during a drain, or with
+    /// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) reached. If this is
+    /// `true`, the inner service answers the request and it counts as
+    /// [`Declined::capacity`](crate::Declined::capacity). Otherwise the client gets a 503, unless
+    /// [`AtCapacity::Forward`](crate::AtCapacity::Forward) applies.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::Request;
+    /// use tower_upgrade::{Switch, UpgradeHandler, Upgraded};
+    ///
+    /// let handler = |_request: Request<Bytes>| async { Switch::to(|_io: Upgraded| async {}) };
+    /// assert!(!handler.is_optional());
+    /// ```
+    fn is_optional(&self) -> bool {
+        false
+    }
+
     /// Decides whether to switch.
     ///
     /// The request is the client's, with its whole content, and with the agreed
@@ -242,6 +265,10 @@ where
         self.handler.body_limit()
     }
 
+    fn is_optional(&self) -> bool {
+        self.handler.is_optional()
+    }
+
     fn upgrade(
         &self,
         request: Request<Bytes>,
@@ -281,6 +308,10 @@ where
         self.octets
     }
 
+    fn is_optional(&self) -> bool {
+        self.handler.is_optional()
+    }
+
     fn upgrade(
         &self,
         request: Request<Bytes>,
@@ -308,6 +339,10 @@ impl BoxedHandler {
         self.0.body_limit()
     }
 
+    pub(crate) fn is_optional(&self) -> bool {
+        self.0.is_optional()
+    }
+
     pub(crate) fn upgrade(&self, request: Request<Bytes>) -> Decision {
         self.0.upgrade(request)
     }
@@ -317,6 +352,7 @@ impl BoxedHandler {
 trait ErasedHandler: Send + Sync {
     fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool;
     fn body_limit(&self) -> usize;
+    fn is_optional(&self) -> bool;
     fn upgrade(&self, request: Request<Bytes>) -> Decision;
 }
 
@@ -330,6 +366,10 @@ where
 
     fn body_limit(&self) -> usize {
         UpgradeHandler::body_limit(self)
+    }
+
+    fn is_optional(&self) -> bool {
+        UpgradeHandler::is_optional(self)
     }
 
     fn upgrade(&self, request: Request<Bytes>) -> Decision {

@@ -61,6 +61,9 @@ impl Default for Config {
 /// What happens to a request that a handler would take over when
 /// [`UpgradeLayer::max_connections`] is reached.
 ///
+/// A request for an [optional](crate::UpgradeHandler::is_optional) protocol, such as h2c, is always
+/// forwarded.
+///
 /// # Example
 ///
 /// ```

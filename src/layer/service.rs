@@ -132,10 +132,12 @@ where
         };
         let place = match config.observer.connections.reserve(config.max_connections) {
             Ok(place) => place,
-            Err(NoPlace::Full) if config.at_capacity == AtCapacity::Forward => {
-                return self.decline(Decline::Capacity, head, body);
-            }
             Err(no_place) => {
+                let forward =
+                    no_place == NoPlace::Full && config.at_capacity == AtCapacity::Forward;
+                if forward || registration.handler.is_optional() {
+                    return self.decline(Decline::Capacity, head, body);
+                }
                 config.observer.turned_away(no_place, &protocol, &head);
                 let response = future::ready(handshake::turn_away(no_place, content));
                 return UpgradeFuture::handshake(|_| response);
