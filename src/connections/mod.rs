@@ -1,5 +1,6 @@
 //! The upgraded connections of a layer: how many there are, what became of them, and their end.
 
+pub(crate) mod close;
 pub(crate) mod session;
 pub(crate) mod signal;
 pub(crate) mod stats;
