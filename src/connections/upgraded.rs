@@ -1,5 +1,7 @@
 //! The connection, once it speaks the new protocol.
 
+#[cfg(feature = "h2c")]
+use std::time::Duration;
 use std::{
     future::Future,
     io::{self, IoSlice},
@@ -187,6 +189,11 @@ impl Upgraded {
     /// ```
     pub async fn close(&mut self) -> io::Result<()> {
         close(&mut self.io, self.meter.written).await
+    }
+
+    #[cfg(feature = "h2c")]
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        self.meter.session.handshake_timeout()
     }
 
     #[cfg(feature = "h2c")]

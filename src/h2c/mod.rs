@@ -109,32 +109,40 @@
 //! # }
 //! ```
 
+mod activity;
+mod body;
+mod clock;
 mod head;
 mod io;
+mod opening;
 mod serve;
 mod settings;
 mod stream;
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{fmt, future::Future, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{Extensions, Request, Response, StatusCode, request::Parts};
 use http_body::Body;
-use hyper::{body::Incoming, server::conn::http2};
+use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
 use tower::Service;
 
-pub use self::serve::Executor;
-use self::{serve::Limits, settings::ClientSettings, stream::Streams};
+pub use self::{
+    body::{RequestBody, RequestBodyLayer, WithRequestBody},
+    serve::Executor,
+};
+use self::{serve::Serving, settings::ClientSettings, stream::Streams};
 use crate::{
+    connections::session::FOREVER,
     error::BoxError,
     handler::{UpgradeHandler, rejection::Rejection, switch::Switch},
     negotiation::protocol::Protocol,
 };
 
-/// Goes on in HTTP/2, and answers the upgrading request on stream 1.
+/// Continues the connection in HTTP/2, and answers the upgrading request on stream 1.
 ///
-/// Layers outside [`UpgradeLayer`](crate::UpgradeLayer) see only the first request of the
+/// Outer layers of [`UpgradeLayer`](crate::UpgradeLayer) see only the first request of the
 /// connection, and TLS must not be below it: read about [the two dangers](self#two-dangers)
 /// before you register it.
 ///
@@ -147,17 +155,18 @@ use crate::{
 ///
 /// let app: Router = Router::new().route("/", get(|| async { "hello" }));
 /// let layer = UpgradeLayer::new().on("h2c", H2c::new(app.clone()));
-/// assert!(format!("{layer:?}").contains("h2c"));
 /// let app = layer.layer(app);
 /// # let _ = app;
 /// ```
+///
+/// The [module's documentation](self) has an example with its requests.
 #[derive(Clone)]
 #[must_use = "a handler does nothing unless it is registered"]
 pub struct H2c<S> {
     service: S,
     http2: http2::Builder<Executor>,
-    limits: Limits,
-    max_body: usize,
+    idle_timeout: Option<Duration>,
+    max_age: Option<Duration>,
     extensions: Option<Arc<ChooseExtensions>>,
 }
 
@@ -167,19 +176,19 @@ impl<S> H2c<S> {
     /// Makes a handler that has `service` answer the streams: the upgrading request, and all that
     /// follow on its connection.
     ///
-    /// The service is cloned for each request, and made ready before it gets it.
+    /// The service takes `Request<`[`RequestBody`]`>`. It is cloned for each request, and made ready
+    /// before it gets the request.
     pub fn new(service: S) -> Self {
         let mut http2 = http2::Builder::new(Executor::new());
         // Without a timer hyper panics over options that need one.
         http2.timer(TokioTimer::new());
-        let limits = Limits::of(&http2);
-        Self { service, http2, limits, max_body: MAX_BODY, extensions: None }
+        Self { service, http2, idle_timeout: None, max_age: None, extensions: None }
     }
 
     /// Sets hyper's options for HTTP/2. The defaults are hyper's, with a timer of tokio's.
     ///
-    /// `max_header_list_size` deserves a thought: the default is 16 KiB, and a request with a
-    /// larger header section is not taken over.
+    /// They apply to the streams behind the first. The upgrading request has passed the limits of
+    /// HTTP/1.1.
     ///
     /// # Panics
     ///
@@ -203,35 +212,39 @@ impl<S> H2c<S> {
         F: FnOnce(&mut http2::Builder<Executor>),
     {
         configure(&mut self.http2);
-        self.limits = Limits::of(&self.http2);
+        serve::check(&self.http2);
         self
     }
 
-    /// Sets how much content an upgrading request may have, in octets. The default is 65,535, and
-    /// so is the most.
+    /// Sets how long a connection may be without a stream. The default is no limit.
     ///
-    /// A request with more is not taken over, and neither is one whose content has no known
-    /// length. The content has to fit into the flow-control window of a stream that the client has
-    /// not yet seen, which is 65,535 octets (RFC 7540 §6.9.2) or, if that is less, the
-    /// `initial_stream_window_size` that was set with [`http2`](Self::http2). A larger limit by
-    /// [`UpgradeHandler::with_body_limit`] gets such a request a 413.
+    /// Then the server sends GOAWAY, and the connection is closed when the client has answered it. A
+    /// stream is open from its request until the body of its response has been sent; a connection
+    /// that has become a tunnel by CONNECT is never idle.
     ///
     /// # Example
     ///
     /// ```
-    /// use tower_upgrade::{UpgradeHandler, h2c::H2c};
-    /// # use std::convert::Infallible;
-    /// # use http::{Request, Response};
-    /// # let app = tower::service_fn(|_: Request<hyper::body::Incoming>| async {
-    /// #     Ok::<_, Infallible>(Response::new(String::new()))
-    /// # });
+    /// use std::time::Duration;
     ///
-    /// assert_eq!(H2c::new(app).body_limit(), 65_535);
-    /// assert_eq!(H2c::new(app).max_body(1_000).body_limit(), 1_000);
-    /// assert_eq!(H2c::new(app).max_body(1_000_000).body_limit(), 65_535);
+    /// use tower_upgrade::h2c::H2c;
+    ///
+    /// let minute = Duration::from_secs(60);
+    /// let h2c = H2c::new(()).idle_timeout(minute).max_age(60 * minute);
+    /// assert!(format!("{h2c:?}").contains("idle_timeout: Some(60s), max_age: Some(3600s)"));
     /// ```
-    pub fn max_body(mut self, octets: usize) -> Self {
-        self.max_body = octets;
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = Some(timeout.min(FOREVER));
+        self
+    }
+
+    /// Sets how old a connection may become, from its switch on. The default is no limit.
+    ///
+    /// Then the server sends GOAWAY: the client opens no more streams, and the connection is closed
+    /// when those that are open have ended. So clients come back, and a load balancer can send them
+    /// to another server. See [`idle_timeout`](Self::idle_timeout) for an example.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age.min(FOREVER));
         self
     }
 
@@ -253,7 +266,7 @@ impl<S> H2c<S> {
     ///     }
     ///     all
     /// });
-    /// assert!(format!("{h2c:?}").starts_with("H2c"));
+    /// # drop(h2c);
     /// ```
     pub fn extensions<F>(mut self, choose: F) -> Self
     where
@@ -277,7 +290,7 @@ impl<S> H2c<S> {
 
 impl<S, B> UpgradeHandler for H2c<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
     S::Future: Send,
     S::Error: Into<BoxError>,
     B: Body + Send + 'static,
@@ -290,30 +303,27 @@ where
             && protocol.version().is_none()
             && ClientSettings::parse(&head.headers).is_some()
             && head::has_path(head)
-            && head::list_size(head) < self.limits.header_list
     }
 
     fn body_limit(&self) -> usize {
-        self.max_body.min(self.limits.window).min(MAX_BODY)
+        BODY_LIMIT
+    }
+
+    fn is_optional(&self) -> bool {
+        true
     }
 
     fn upgrade(
         &self,
         request: Request<Bytes>,
     ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static {
-        // `with_body_limit` may have let more through than HTTP/2 would take.
-        let switch = if request.body().len() > self.body_limit() {
-            Err(StatusCode::PAYLOAD_TOO_LARGE.into())
-        } else {
-            self.switch(request).ok_or_else(|| StatusCode::BAD_REQUEST.into())
-        };
-        std::future::ready(switch)
+        std::future::ready(self.switch(request).ok_or_else(|| StatusCode::BAD_REQUEST.into()))
     }
 }
 
 impl<S, B> H2c<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
     S::Future: Send,
     S::Error: Into<BoxError>,
     B: Body + Send + 'static,
@@ -322,14 +332,19 @@ where
 {
     /// Returns `None` for a request that HTTP/1.1 does not allow to be answered.
     fn switch(&self, request: Request<Bytes>) -> Option<Switch> {
-        let (mut head, content) = request.into_parts();
-        let settings = ClientSettings::parse(&head.headers)?;
-        let authority = head::authority(&head)?;
-        let opening = head::opening(&head, authority, settings, &content, self.limits.frame);
-        let extensions = self.carried(std::mem::take(&mut head.extensions));
-        let streams = Streams::new(self.service.clone(), extensions);
-        let http2 = self.http2.clone();
-        Some(Switch::to(move |io| serve::serve(io, opening, http2, streams)))
+        let (head, body) = request.into_parts();
+        let opening = opening::opening(ClientSettings::parse(&head.headers)?);
+        let mut head = head::convert(head)?;
+        head.extensions = self.carried(head.extensions);
+        let first = Request::from_parts(head, RequestBody::from(body));
+        let serving = Serving {
+            opening,
+            http2: self.http2.clone(),
+            idle_timeout: self.idle_timeout,
+            max_age: self.max_age,
+        };
+        let service = self.service.clone();
+        Some(Switch::to(move |io| serve::serve(io, serving, Streams::new(service, first))))
     }
 }
 
@@ -338,17 +353,18 @@ where
     S: fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { service, http2, limits: _, max_body, extensions: _ } = self;
+        let Self { service, http2, idle_timeout, max_age, extensions: _ } = self;
         f.debug_struct("H2c")
             .field("service", service)
             .field("http2", http2)
-            .field("max_body", max_body)
+            .field("idle_timeout", idle_timeout)
+            .field("max_age", max_age)
             .finish_non_exhaustive()
     }
 }
 
-/// The window of every stream until the client has seen the server's settings, RFC 7540 §6.9.2.
-const MAX_BODY: usize = 65_535;
+/// Enough for a form, and little enough to be kept for every client that asks for it.
+const BODY_LIMIT: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -10,7 +10,6 @@ use std::{
     pin::{Pin, pin},
     sync::{Arc, Weak},
     task::{Context, Poll},
-    time::Duration,
 };
 
 use http::{
@@ -42,7 +41,6 @@ use crate::{
 pub(crate) struct Handshake {
     pub(crate) handler: BoxedHandler,
     pub(crate) on_upgrade: OnUpgrade,
-    pub(crate) timeout: Duration,
     pub(crate) session: Arc<Session>,
 }
 
@@ -61,7 +59,7 @@ impl Handshake {
         B::Error: Into<BoxError>,
     {
         let session = Arc::clone(&self.session);
-        let deadline = Instant::now() + self.timeout.min(FOREVER);
+        let deadline = Instant::now() + self.session.handshake_timeout();
         let response = session.instrument(self.decide(head, body, alive, deadline));
         let aborted = || {
             session.failed(UpgradeErrorKind::Aborted, None);
@@ -245,6 +243,3 @@ fn panic_message(payload: &(dyn Any + Send)) -> BoxError {
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a value that is not text").into()
 }
-
-/// Longer than any server runs, and short enough to be added to an instant.
-const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);

@@ -149,8 +149,12 @@ where
         let handshake = Handshake {
             handler: registration.handler.clone(),
             on_upgrade,
-            timeout: config.handshake_timeout,
-            session: Arc::new(config.observer.begin(place, protocol, &head)),
+            session: Arc::new(config.observer.begin(
+                place,
+                protocol,
+                &head,
+                config.handshake_timeout,
+            )),
         };
         UpgradeFuture::handshake(|alive| handshake.respond(head, body, alive))
     }

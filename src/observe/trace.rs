@@ -31,6 +31,12 @@ pub(crate) fn turned_away(protocol: &Protocol<'_>, outcome: &'static str, head: 
     );
 }
 
+/// Has a future run inside the span that is current now.
+#[cfg(feature = "h2c")]
+pub(crate) fn in_current_span<F: Future>(future: F) -> impl Future<Output = F::Output> + use<F> {
+    future.in_current_span()
+}
+
 /// The span of a connection.
 ///
 /// The request's own span ends with the 101, so the connection's is a root that follows from it.
