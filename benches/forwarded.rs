@@ -6,8 +6,8 @@
 //! ```
 //!
 //! For a figure that does not depend on how busy the machine is, count instructions: with the
-//! argument `bare` or `layer`, and perhaps `offer` behind it, it serves that side once, for a tool
-//! like callgrind.
+//! argument `bare`, `layer` or `outermost`, and perhaps `offer` after it, it serves that side once,
+//! for a tool like callgrind.
 #![allow(clippy::print_stdout, reason = "a benchmark talks to its reader")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on should stop")]
 
@@ -44,10 +44,16 @@ fn main() {
     let bare = |request| runtime.block_on(serve(inner, request));
     let layered = |request| runtime.block_on(serve(layer.layer(inner), request));
 
+    let certain = |request| {
+        let service = UpgradeLayer::outermost().layer(layer.layer(inner));
+        runtime.block_on(serve(service, request))
+    };
+
     let request = if env::args().nth(2).is_some() { OFFER } else { PLAIN };
     match env::args().nth(1).as_deref() {
         Some("bare") => drop(bare(request)),
         Some("layer") => drop(layered(request)),
+        Some("outermost") => drop(certain(request)),
         _ => {
             for (name, request) in [("no offer", PLAIN), ("an offer that nobody takes", OFFER)] {
                 let mut ratios: Vec<f64> = (0..PAIRS)

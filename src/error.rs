@@ -11,7 +11,8 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 ///
 /// [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure) gets it; see there for an
 /// example. [`kind`](Self::kind) tells failures apart, as does the text; why it happened is in
-/// [`source`](Error::source). The texts and the types of the sources may change at any time.
+/// [`source`](Error::source), and `{:#}` prints both. The texts and the types of the sources may
+/// change at any time.
 #[derive(Debug)]
 pub struct UpgradeError {
     kind: UpgradeErrorKind,
@@ -34,13 +35,18 @@ pub struct UpgradeError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpgradeErrorKind {
-    /// The content of the request broke off or was malformed. The client got a 400.
+    /// The body of the request broke off, was malformed, or did not have the length that its head
+    /// announced: the client got a 400. Or it was chunked and longer than the handler's
+    /// [limit](crate::UpgradeHandler::body_limit): the client got a 413.
     Body,
     /// The handler's [`Switch`](crate::Switch) named protocols that it may not switch to. The
     /// client got a 500.
     Switch,
-    /// The 101 did not reach the HTTP server: a layer outside replaced it or hid its body, or
-    /// gave up. What the handler switched to was not run.
+    /// The 101 did not leave the server: an outer layer replaced it or gave up. What the handler
+    /// switched to was not run.
+    ///
+    /// Without [`UpgradeLayer::outermost`](crate::UpgradeLayer::outermost) this is also the kind if
+    /// an outer layer hides the body of the 101, and the source of the error says so.
     Replaced,
     /// The HTTP server does not let go of its connections. What the handler switched to was not run.
     NotEnabled,
@@ -82,13 +88,13 @@ impl UpgradeError {
 }
 
 impl fmt::Display for UpgradeError {
+    /// Writes what happened; with `{:#}`, also why: the text of each source, after a colon.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
-            UpgradeErrorKind::Body => "the request's content could not be read to its end",
+            UpgradeErrorKind::Body => "the request's body could not be read to its end",
             UpgradeErrorKind::Switch => "the switch names protocols that it may not switch to",
             UpgradeErrorKind::Replaced => {
-                "the 101 did not reach the HTTP server: \
-                 a layer outside replaced it, hid its body or gave up"
+                "the 101 did not leave the server: an outer layer replaced it or gave up"
             }
             UpgradeErrorKind::NotEnabled => {
                 "the connection is served without upgrades: call `.with_upgrades()` on hyper's \
@@ -99,7 +105,13 @@ impl fmt::Display for UpgradeError {
             UpgradeErrorKind::Handler => "the handler failed",
             UpgradeErrorKind::Panicked => "the handler panicked",
             UpgradeErrorKind::Aborted => "the connection was left at the deadline of the shutdown",
-        })
+        })?;
+        let mut source = self.source().filter(|_| f.alternate());
+        while let Some(error) = source {
+            write!(f, ": {error}")?;
+            source = error.source();
+        }
+        Ok(())
     }
 }
 

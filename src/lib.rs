@@ -231,7 +231,13 @@ pub use crate::{
         rejection::Rejection,
         switch::{IntoOutcome, Switch},
     },
-    layer::{AtCapacity, UpgradeLayer, body::UpgradeBody, future::UpgradeFuture, service::Upgrade},
+    layer::{
+        AtCapacity, UpgradeLayer,
+        body::UpgradeBody,
+        future::UpgradeFuture,
+        outermost::{Outermost, OutermostBody, OutermostFuture, OutermostService},
+        service::Upgrade,
+    },
     negotiation::{
         Preference,
         protocol::{InvalidProtocol, Protocol},

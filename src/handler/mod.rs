@@ -85,12 +85,14 @@ pub trait UpgradeHandler: Send + Sync + 'static {
         true
     }
 
-    /// How many octets of content a request may have to be this handler's. The default is 0.
+    /// How many bytes the body of a request may have to be this handler's. The default is 0.
     ///
-    /// A request with more content, or with content of unknown length, is not accepted, and
-    /// [`accepts`](Self::accepts) is not asked. A content that is accepted is read to its end
-    /// before [`upgrade`](Self::upgrade) is called, because octets left unread would be taken
-    /// for the new protocol's (RFC 9110 §7.8).
+    /// A request with a longer body, or with a chunked one unless the handler
+    /// [reads it](Self::reads_chunked_body), is not accepted, and [`accepts`](Self::accepts) is not
+    /// asked. An accepted body is read to its end before [`upgrade`](Self::upgrade) is called,
+    /// because bytes left unread would be taken for the new protocol's (RFC 9110 §7.8). A body that
+    /// does not have the length that its head announces is answered with 400, and the connection is
+    /// closed.
     fn body_limit(&self) -> usize {
         0
     }
@@ -115,6 +117,17 @@ pub trait UpgradeHandler: Send + Sync + 'static {
     /// assert!(!handler.is_optional());
     /// ```
     fn is_optional(&self) -> bool {
+        false
+    }
+
+    /// Whether a chunked body, whose length is only known at its end, is read up to
+    /// [`body_limit`](Self::body_limit). The default is `false`: the request is forwarded.
+    ///
+    /// A request whose body turns out to be longer is answered with 413, and the connection is
+    /// closed. It cannot be forwarded any more. [`with_chunked_body_limit`] sets both.
+    ///
+    /// [`with_chunked_body_limit`]: Self::with_chunked_body_limit
+    fn reads_chunked_body(&self) -> bool {
         false
     }
 
@@ -172,7 +185,7 @@ pub trait UpgradeHandler: Send + Sync + 'static {
         When { handler: self, predicate }
     }
 
-    /// Replaces [`body_limit`](Self::body_limit), in octets.
+    /// Replaces [`body_limit`](Self::body_limit), in bytes.
     ///
     /// # Example
     ///
@@ -185,11 +198,35 @@ pub trait UpgradeHandler: Send + Sync + 'static {
     /// assert_eq!(handler.body_limit(), 0);
     /// assert_eq!(handler.with_body_limit(1024).body_limit(), 1024);
     /// ```
-    fn with_body_limit(self, octets: usize) -> WithBodyLimit<Self>
+    fn with_body_limit(self, bytes: usize) -> WithBodyLimit<Self>
     where
         Self: Sized,
     {
-        WithBodyLimit { handler: self, octets }
+        let chunked = self.reads_chunked_body();
+        WithBodyLimit { handler: self, bytes, chunked }
+    }
+
+    /// Replaces [`body_limit`](Self::body_limit), in bytes, and has chunked bodies
+    /// [read](Self::reads_chunked_body) up to it.
+    ///
+    /// Docker's clients send such a body with `exec` and `attach`.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::Request;
+    /// use tower_upgrade::{Switch, UpgradeHandler, Upgraded};
+    ///
+    /// let handler = |_request: Request<Bytes>| async { Switch::to(|_io: Upgraded| async {}) };
+    /// assert!(!handler.with_body_limit(1024).reads_chunked_body());
+    /// assert!(handler.with_chunked_body_limit(1024).reads_chunked_body());
+    /// ```
+    fn with_chunked_body_limit(self, bytes: usize) -> WithBodyLimit<Self>
+    where
+        Self: Sized,
+    {
+        WithBodyLimit { handler: self, bytes, chunked: true }
     }
 }
 
@@ -269,6 +306,10 @@ where
         self.handler.is_optional()
     }
 
+    fn reads_chunked_body(&self) -> bool {
+        self.handler.reads_chunked_body()
+    }
+
     fn upgrade(
         &self,
         request: Request<Bytes>,
@@ -287,13 +328,15 @@ where
     }
 }
 
-/// A handler with another limit for the content of its requests.
+/// A handler with another limit for the body of its requests.
 ///
-/// Made by [`UpgradeHandler::with_body_limit`]; see there for an example.
+/// Made by [`UpgradeHandler::with_body_limit`] and [`UpgradeHandler::with_chunked_body_limit`]; see
+/// there for examples.
 #[derive(Clone, Copy, Debug)]
 pub struct WithBodyLimit<H> {
     handler: H,
-    octets: usize,
+    bytes: usize,
+    chunked: bool,
 }
 
 impl<H> UpgradeHandler for WithBodyLimit<H>
@@ -305,7 +348,11 @@ where
     }
 
     fn body_limit(&self) -> usize {
-        self.octets
+        self.bytes
+    }
+
+    fn reads_chunked_body(&self) -> bool {
+        self.chunked
     }
 
     fn is_optional(&self) -> bool {
@@ -343,6 +390,10 @@ impl BoxedHandler {
         self.0.is_optional()
     }
 
+    pub(crate) fn reads_chunked_body(&self) -> bool {
+        self.0.reads_chunked_body()
+    }
+
     pub(crate) fn upgrade(&self, request: Request<Bytes>) -> Decision {
         self.0.upgrade(request)
     }
@@ -353,6 +404,7 @@ trait ErasedHandler: Send + Sync {
     fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool;
     fn body_limit(&self) -> usize;
     fn is_optional(&self) -> bool;
+    fn reads_chunked_body(&self) -> bool;
     fn upgrade(&self, request: Request<Bytes>) -> Decision;
 }
 
@@ -370,6 +422,10 @@ where
 
     fn is_optional(&self) -> bool {
         UpgradeHandler::is_optional(self)
+    }
+
+    fn reads_chunked_body(&self) -> bool {
+        UpgradeHandler::reads_chunked_body(self)
     }
 
     fn upgrade(&self, request: Request<Bytes>) -> Decision {

@@ -5,10 +5,10 @@ use std::fmt;
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CONNECTION, UPGRADE},
+    header::{CONTENT_TYPE, UPGRADE},
 };
 use http_body::Body;
-use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
+use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
 
 use crate::{
     error::BoxError,
@@ -17,10 +17,10 @@ use crate::{
 
 /// A handler's refusal to switch protocols: the response that the client gets instead.
 ///
-/// Made from a status, or from any response with any body, which may stream. The connection stays
-/// HTTP/1.1 and is not closed, unless the response says `Connection: close`. What the client sent
-/// early is then read as its next HTTP request. With axum, `.into_response()` makes a response from
-/// a status and a text.
+/// Made from a status, from a status and a text, or from any response with any body, which may
+/// stream. The connection stays HTTP/1.1 and is not closed, unless the response says
+/// `Connection: close`. Bytes the client sent right after its request are then read as its next HTTP
+/// request.
 ///
 /// A response with status 426 that names no protocol gets `Upgrade` with the one that was
 /// negotiated, and one with an `Upgrade` field gets `Connection: upgrade`, since the one may not
@@ -38,6 +38,9 @@ use crate::{
 /// let rejection = Rejection::from(StatusCode::FORBIDDEN);
 /// assert_eq!(rejection.status(), StatusCode::FORBIDDEN);
 ///
+/// let rejection = Rejection::from((StatusCode::CONFLICT, "this name is taken\n"));
+/// assert_eq!(rejection.status(), StatusCode::CONFLICT);
+///
 /// let response = Response::builder().status(404).body(Full::<Bytes>::from("no such room\n"))?;
 /// assert_eq!(Rejection::from(response).status(), StatusCode::NOT_FOUND);
 /// # Ok::<(), http::Error>(())
@@ -53,6 +56,14 @@ impl Rejection {
         self.response.status()
     }
 
+    fn text(status: StatusCode, text: Full<Bytes>) -> Self {
+        let mut response = Response::new(text);
+        *response.status_mut() = status;
+        let text_plain = HeaderValue::from_static("text/plain; charset=utf-8");
+        response.headers_mut().insert(CONTENT_TYPE, text_plain);
+        response.into()
+    }
+
     /// Returns the response in a form that may answer an offer of `protocol`.
     pub(crate) fn into_response(self, protocol: &Protocol<'_>) -> Response<OwnBody> {
         let mut response = *self.response;
@@ -64,17 +75,8 @@ impl Rejection {
         if names_no_protocol && response.status() == StatusCode::UPGRADE_REQUIRED {
             response.headers_mut().insert(UPGRADE, protocol.to_header_value());
         }
-        let headers = response.headers_mut();
-        if headers.contains_key(UPGRADE)
-            && !negotiation::names_connection_option(headers, "upgrade")
-        {
-            let lines: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
-            headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-            // hyper joins the lines, and an empty one would make an empty member, which RFC 9110
-            // §5.6.1.1 forbids.
-            for line in lines.into_iter().filter(|line| !line.as_bytes().trim_ascii().is_empty()) {
-                headers.append(CONNECTION, line);
-            }
+        if response.headers().contains_key(UPGRADE) {
+            negotiation::add_upgrade_option(response.headers_mut());
         }
         response
     }
@@ -86,6 +88,20 @@ impl From<StatusCode> for Rejection {
         let mut response = Response::new(empty());
         *response.status_mut() = status;
         Self { response: Box::new(response) }
+    }
+}
+
+impl From<(StatusCode, &'static str)> for Rejection {
+    /// Makes a response with a plain text.
+    fn from((status, text): (StatusCode, &'static str)) -> Self {
+        Self::text(status, Full::from(text))
+    }
+}
+
+impl From<(StatusCode, String)> for Rejection {
+    /// Makes a response with a plain text.
+    fn from((status, text): (StatusCode, String)) -> Self {
+        Self::text(status, Full::from(text))
     }
 }
 

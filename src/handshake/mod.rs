@@ -1,7 +1,8 @@
 //! Decision 2, switch or refuse: from the request that a handler owns to the end of what it runs;
 //! and the answers that the layer makes itself.
 
-mod sent;
+pub(crate) mod sent;
+pub(crate) mod token;
 
 use std::{
     any::Any,
@@ -12,13 +13,14 @@ use std::{
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{CONNECTION, RETRY_AFTER, UPGRADE},
     request,
 };
 use http_body::Body;
-use http_body_util::{BodyExt, Limited};
+use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use tokio::{
@@ -26,7 +28,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use self::sent::SwitchingBody;
+use self::{sent::SwitchingBody, token::Token};
 use crate::{
     connections::{NoPlace, session::Session, task, upgraded::Upgraded},
     error::{BoxError, UpgradeErrorKind},
@@ -35,23 +37,27 @@ use crate::{
         rejection::{self, OwnBody},
         switch::{Run, Switch},
     },
+    negotiation::length::Length,
 };
 
 /// A request that a handler took over.
 pub(crate) struct Handshake {
     pub(crate) handler: BoxedHandler,
     pub(crate) on_upgrade: OnUpgrade,
+    /// The outermost layer's, if there is one.
+    pub(crate) token: Option<Token>,
     pub(crate) session: Arc<Session>,
 }
 
 impl Handshake {
-    /// Reads the content, asks the handler, and makes the response.
+    /// Reads the body, asks the handler, and makes the response.
     ///
     /// `alive` can be upgraded as long as the future that this runs in is there.
     pub(crate) async fn respond<B>(
         self,
         head: request::Parts,
         body: B,
+        length: Length,
         alive: Weak<()>,
     ) -> Response<OwnBody>
     where
@@ -60,7 +66,7 @@ impl Handshake {
     {
         let session = Arc::clone(&self.session);
         let deadline = Instant::now() + self.session.handshake_timeout();
-        let response = session.instrument(self.decide(head, body, alive, deadline));
+        let response = session.instrument(self.decide(head, body, length, alive, deadline));
         let aborted = || {
             session.failed(UpgradeErrorKind::Aborted, None);
             closing(StatusCode::SERVICE_UNAVAILABLE)
@@ -72,6 +78,7 @@ impl Handshake {
         self,
         mut head: request::Parts,
         body: B,
+        length: Length,
         alive: Weak<()>,
         deadline: Instant,
     ) -> Response<OwnBody>
@@ -80,15 +87,13 @@ impl Handshake {
         B::Error: Into<BoxError>,
     {
         let Self { handler, session, .. } = &self;
-        // Reading is also what makes hyper send the 100 that a client may be waiting for.
-        let content = Limited::new(body, handler.body_limit()).collect();
-        let content = match timeout_at(deadline, content).await {
-            Ok(Ok(content)) => content.to_bytes(),
-            // In both cases it is not known where the content ends, so nothing behind it can be
-            // read.
-            Ok(Err(error)) => {
+        let body = read(body, length, handler.body_limit());
+        let body = match timeout_at(deadline, body).await {
+            Ok(Ok(body)) => body,
+            // In both cases it is not known where the body ends, so nothing after it can be read.
+            Ok(Err((status, error))) => {
                 session.failed(UpgradeErrorKind::Body, Some(error));
-                return closing(StatusCode::BAD_REQUEST);
+                return closing(status);
             }
             Err(late) => {
                 session.failed(UpgradeErrorKind::TimedOut, Some(late.into()));
@@ -98,7 +103,7 @@ impl Handshake {
         let lines = head.headers.get_all(UPGRADE).iter();
         let offer: HeaderMap = lines.map(|line| (UPGRADE, line.clone())).collect();
         head.extensions.insert(session.protocol().clone());
-        let request = Request::from_parts(head, content);
+        let request = Request::from_parts(head, body);
         let decision = CatchPanic { future: async { handler.upgrade(request).await } };
         match timeout_at(deadline, decision).await {
             Ok(Ok(Ok(switch))) => self.switch(switch, &offer, alive, deadline),
@@ -126,55 +131,80 @@ impl Handshake {
         alive: Weak<()>,
         deadline: Instant,
     ) -> Response<OwnBody> {
-        let (headers, run) = match switch.into_parts(self.session.protocol(), offer) {
+        let Self { handler: _, on_upgrade, token, session } = self;
+        let (headers, run) = match switch.into_parts(session.protocol(), offer) {
             Ok(parts) => parts,
             Err(error) => {
-                self.session.failed(UpgradeErrorKind::Switch, Some(error.into()));
+                session.failed(UpgradeErrorKind::Switch, Some(error.into()));
                 return plain(StatusCode::INTERNAL_SERVER_ERROR);
             }
         };
-        let (body, sent) = SwitchingBody::new(alive);
-        // hyper gives the connection up only after it has written the response, so nobody could
+        let (sender, sent) = oneshot::channel();
+        let sent = Sent { receiver: sent, is_certain: token.is_some() };
+        let body = match token {
+            Some(token) => {
+                // `into_parts` always names the protocols.
+                token.register(headers[UPGRADE].clone(), sender);
+                rejection::empty()
+            }
+            None => {
+                SwitchingBody::new(alive, sender).map_err(|never| match never {}).boxed_unsync()
+            }
+        };
+        // hyper hands over the connection only after it has written the response, so nobody could
         // wait for it here.
-        let session = Arc::clone(&self.session);
-        task::spawn(session.instrument(self.run(run, sent, deadline)));
-        let mut response = Response::new(body.boxed_unsync());
+        let connection = connection(Arc::clone(&session), sent, on_upgrade, deadline, run);
+        task::spawn(session.instrument(connection));
+        let mut response = Response::new(body);
         *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
         *response.headers_mut() = headers;
         response
     }
-
-    /// Runs what the handler switched to, once the 101 is sent and the connection free.
-    async fn run(self, run: Run, sent: oneshot::Receiver<()>, deadline: Instant) {
-        let Self { session, on_upgrade, .. } = self;
-        // Pinned here, because a future that is handed to another `async fn` is held twice, and
-        // these are held as long as the connection.
-        let connection = pin!(CatchPanic {
-            future: async {
-                let io = timeout_at(deadline, connection(sent, on_upgrade)).await;
-                let io = io.map_err(|late| (UpgradeErrorKind::TimedOut, Some(late.into())))??;
-                session.switched();
-                let io = Upgraded::new(io, Arc::clone(&session));
-                run(io).await.map_err(|error| (UpgradeErrorKind::Handler, Some(error)))
-            }
-        });
-        let (kind, source) = match session.aborting().unless_raised(connection).await {
-            Some(Ok(Ok(()))) => return,
-            Some(Ok(Err(failure))) => failure,
-            Some(Err(panic)) => (UpgradeErrorKind::Panicked, Some(panic)),
-            None => (UpgradeErrorKind::Aborted, None),
-        };
-        session.failed(kind, source);
-    }
 }
 
-/// Waits until the HTTP server has taken our 101 and given the connection up.
+/// Runs what the handler switched to, once the 101 is sent and the connection free.
 async fn connection(
-    sent: oneshot::Receiver<()>,
+    session: Arc<Session>,
+    sent: Sent,
+    on_upgrade: OnUpgrade,
+    deadline: Instant,
+    run: Run,
+) {
+    // Pinned here, because a future that is handed to another `async fn` is held twice, and
+    // these are held as long as the connection.
+    let connection = pin!(CatchPanic {
+        future: async {
+            let io = timeout_at(deadline, hand_over(sent, on_upgrade)).await;
+            let io = io.map_err(|late| (UpgradeErrorKind::TimedOut, Some(late.into())))??;
+            session.switched();
+            let io = Upgraded::new(io, Arc::clone(&session));
+            run(io).await.map_err(|error| (UpgradeErrorKind::Handler, Some(error)))
+        }
+    });
+    let (kind, source) = match session.aborting().unless_raised(connection).await {
+        Some(Ok(Ok(()))) => return,
+        Some(Ok(Err(failure))) => failure,
+        Some(Err(panic)) => (UpgradeErrorKind::Panicked, Some(panic)),
+        None => (UpgradeErrorKind::Aborted, None),
+    };
+    session.failed(kind, source);
+}
+
+/// Hears whether the 101 is sent.
+struct Sent {
+    receiver: oneshot::Receiver<()>,
+    /// It is the outermost layer that tells.
+    is_certain: bool,
+}
+
+/// Waits until the HTTP server has taken our 101 and has handed over the connection.
+async fn hand_over(
+    sent: Sent,
     on_upgrade: OnUpgrade,
 ) -> Result<hyper::upgrade::Upgraded, (UpgradeErrorKind, Option<BoxError>)> {
-    if sent.await.is_err() {
-        return Err((UpgradeErrorKind::Replaced, None));
+    if sent.receiver.await.is_err() {
+        let remedy = (!sent.is_certain).then(|| REMEDY.into());
+        return Err((UpgradeErrorKind::Replaced, remedy));
     }
     on_upgrade.await.map_err(|error| {
         let kind = if error.is_user() {
@@ -186,12 +216,34 @@ async fn connection(
     })
 }
 
+/// Reads a body to its end. Fails with the status to answer.
+///
+/// Reading is also what makes hyper send the 100 that a client may be waiting for.
+async fn read<B>(body: B, length: Length, limit: usize) -> Result<Bytes, (StatusCode, BoxError)>
+where
+    B: Body,
+    B::Error: Into<BoxError>,
+{
+    let announced = match length {
+        Length::Exactly(bytes) => usize::try_from(bytes).ok(),
+        Length::Chunked => None,
+    };
+    match Limited::new(body, announced.unwrap_or(limit)).collect().await.map(Collected::to_bytes) {
+        Ok(body) if announced.is_none_or(|announced| body.len() == announced) => Ok(body),
+        Ok(_shorter) => Err((StatusCode::BAD_REQUEST, SHORTER.into())),
+        Err(error) if announced.is_none() && error.is::<LengthLimitError>() => {
+            Err((StatusCode::PAYLOAD_TOO_LARGE, error))
+        }
+        Err(error) => Err((StatusCode::BAD_REQUEST, error)),
+    }
+}
+
 /// Answers a request for which there is no place.
-pub(crate) fn turn_away(no_place: NoPlace, content: Option<u64>) -> Response<OwnBody> {
-    // RFC 9110 §10.1.1 wants it said if content is left unread.
-    let mut response = match (no_place, content) {
-        (NoPlace::Full, Some(0)) => plain(StatusCode::SERVICE_UNAVAILABLE),
-        _ => closing(StatusCode::SERVICE_UNAVAILABLE),
+pub(crate) fn turn_away(no_place: NoPlace, length: Length) -> Response<OwnBody> {
+    // RFC 9110 §10.1.1 wants it said if a body is left unread.
+    let mut response = match no_place {
+        NoPlace::Full if length.is_zero() => plain(StatusCode::SERVICE_UNAVAILABLE),
+        NoPlace::Full | NoPlace::Draining => closing(StatusCode::SERVICE_UNAVAILABLE),
     };
     if no_place == NoPlace::Full {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -243,3 +295,9 @@ fn panic_message(payload: &(dyn Any + Send)) -> BoxError {
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
     text.unwrap_or("a value that is not text").into()
 }
+
+/// What [`UpgradeErrorKind::Replaced`] says if no outermost layer is there.
+const REMEDY: &str = "put `UpgradeLayer::outermost()` around all layers of the server: a layer that \
+                      hides the body of the 101, or its end, has this one take the 101 for replaced";
+
+const SHORTER: &str = "the body is shorter than its head says";

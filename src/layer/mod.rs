@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod future;
+pub(crate) mod outermost;
 pub(crate) mod service;
 
 use std::{fmt, sync::Arc, time::Duration};
@@ -9,7 +10,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::request;
 use tower::Layer;
 
-use self::service::Upgrade;
+use self::{outermost::Outermost, service::Upgrade};
 use crate::{
     connections::{Connections, session::Observer},
     error::UpgradeError,
@@ -88,6 +89,41 @@ impl UpgradeLayer {
         Self::default()
     }
 
+    /// Makes a layer to put around all other layers of the server, once, so that each
+    /// `UpgradeLayer` below it knows for certain whether its 101 leaves the server.
+    ///
+    /// With it, a handler runs if and only if its 101 leaves the server. Without it, an
+    /// `UpgradeLayer` goes by what the server asks the body of the 101, which some layers hide and a
+    /// few imitate; see [layer order](crate#layer-order).
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use axum::{Router, body::Body, routing::get};
+    /// use http::{Request, StatusCode};
+    /// use tower::ServiceExt;
+    /// use tower_http::timeout::ResponseBodyTimeoutLayer;
+    /// use tower_upgrade::UpgradeLayer;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let app: Router = Router::new()
+    ///     .route("/", get(|| async { "plain" }))
+    ///     .layer(UpgradeLayer::new())
+    ///     // This one hides the body of the 101.
+    ///     .layer(ResponseBodyTimeoutLayer::new(Duration::from_secs(30)))
+    ///     .layer(UpgradeLayer::outermost());
+    /// let response = app.oneshot(Request::new(Body::empty())).await?;
+    /// assert_eq!(response.status(), StatusCode::OK);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn outermost() -> Outermost {
+        Outermost::default()
+    }
+
     /// Registers a handler for a protocol.
     ///
     /// `"name"` stands for the protocol without a version, `"name/1"` for exactly that version,
@@ -100,7 +136,8 @@ impl UpgradeLayer {
     /// # Panics
     ///
     /// Panics if `protocol` is not a token, perhaps with a slash and another token behind it
-    /// (RFC 9110 §5.6.2).
+    /// (RFC 9110 §5.6.2), or if it is a well-known protocol in a spelling that no client sends, such
+    /// as `ws` or `websocket/13`.
     ///
     /// # Example
     ///
@@ -128,6 +165,11 @@ impl UpgradeLayer {
             Ok(pattern) => pattern,
             Err(error) => panic!("cannot register a handler: {error}"),
         };
+        if let Some(token) = pattern.misspells() {
+            panic!(
+                "cannot register a handler: no client sends `{protocol}`; clients send `{token}`"
+            );
+        }
         let registration = Registration { pattern, handler: BoxedHandler::new(handler) };
         self.config_mut().registrations.push(registration);
         self
@@ -273,6 +315,10 @@ impl Candidate for Registration {
 
     fn body_limit(&self) -> usize {
         self.handler.body_limit()
+    }
+
+    fn reads_chunked_body(&self) -> bool {
+        self.handler.reads_chunked_body()
     }
 
     fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, request};
+use http::{Request, Response, Version, header::UPGRADE, request};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use tower::Service;
@@ -16,8 +16,8 @@ use super::{AtCapacity, Config, body::UpgradeBody, future::UpgradeFuture};
 use crate::{
     connections::NoPlace,
     error::BoxError,
-    handshake::{self, Handshake},
-    negotiation::{self, Decline},
+    handshake::{self, Handshake, token::Token},
+    negotiation::{self, Decline, length::Length},
 };
 
 /// A [`Service`] that hands requests that offer a registered protocol to its handler, and all
@@ -120,13 +120,20 @@ where
         // request without it can be forwarded at once. It stays where it is until the request is
         // ours: a service inside may want it.
         if request.extensions().get::<OnUpgrade>().is_none() {
+            // RFC 9110 §7.8 has `Upgrade` ignored in HTTP/1.0. A proxy in front that speaks it is the
+            // usual reason why nothing is ever switched, so that operators have to see it.
+            if request.version() == Version::HTTP_10 && request.headers().contains_key(UPGRADE) {
+                let (head, body) = request.into_parts();
+                return self.decline(Decline::Request, head, body);
+            }
             return UpgradeFuture::forward(self.inner.call(request));
         }
         let (mut head, body) = request.into_parts();
         let config = &*self.config;
-        let content = body.size_hint().exact();
-        let choice = negotiation::choose(&head, content, &config.registrations, config.preference);
-        let (registration, protocol) = match choice {
+        let hint = body.size_hint();
+        let length = Length::of(&head.headers, hint.lower(), hint.upper());
+        let choice = negotiation::choose(&head, length, &config.registrations, config.preference);
+        let (registration, protocol, length) = match choice {
             Ok(choice) => choice,
             Err(decline) => return self.decline(decline, head, body),
         };
@@ -139,7 +146,7 @@ where
                     return self.decline(Decline::Capacity, head, body);
                 }
                 config.observer.turned_away(no_place, &protocol, &head);
-                let response = future::ready(handshake::turn_away(no_place, content));
+                let response = future::ready(handshake::turn_away(no_place, length));
                 return UpgradeFuture::handshake(|_| response);
             }
         };
@@ -149,6 +156,7 @@ where
         let handshake = Handshake {
             handler: registration.handler.clone(),
             on_upgrade,
+            token: head.extensions.remove::<Token>(),
             session: Arc::new(config.observer.begin(
                 place,
                 protocol,
@@ -156,6 +164,6 @@ where
                 config.handshake_timeout,
             )),
         };
-        UpgradeFuture::handshake(|alive| handshake.respond(head, body, alive))
+        UpgradeFuture::handshake(|alive| handshake.respond(head, body, length, alive))
     }
 }

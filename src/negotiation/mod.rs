@@ -1,15 +1,19 @@
 //! Decision 1, whose request is it, from the head alone: without waiting, without allocating. And
 //! what else is asked of the lists in `Upgrade` and `Connection`.
 
+pub(crate) mod length;
 pub(crate) mod protocol;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
-    header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, EXPECT, UPGRADE},
     request,
 };
 
-use self::protocol::{Offer, Pattern, Protocol, is_token};
+use self::{
+    length::Length,
+    protocol::{Offer, Pattern, Protocol, is_token},
+};
 
 /// Whose order counts when a request offers several protocols that handlers are registered for.
 ///
@@ -37,6 +41,7 @@ pub enum Preference {
 pub(crate) trait Candidate {
     fn pattern(&self) -> &Pattern;
     fn body_limit(&self) -> usize;
+    fn reads_chunked_body(&self) -> bool;
     fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool;
 }
 
@@ -52,16 +57,16 @@ pub(crate) enum Decline {
     Capacity,
 }
 
-/// Finds the candidate that owns the request, and the protocol to switch to.
+/// Finds the candidate that owns the request, the protocol to switch to, and the length of the body
+/// that comes first.
 ///
-/// `content` is the exact length of the request's content in octets, or `None` if that is not
-/// known.
+/// `body` is the length of the request's body, or `None` if it cannot be trusted.
 pub(crate) fn choose<'c, 'a, C>(
     head: &'a request::Parts,
-    content: Option<u64>,
+    body: Option<Length>,
     candidates: &'c [C],
     preference: Preference,
-) -> Result<(&'c C, Protocol<'a>), Decline>
+) -> Result<(&'c C, Protocol<'a>, Length), Decline>
 where
     'c: 'a,
     C: Candidate,
@@ -80,28 +85,28 @@ where
     if offers.is_empty() {
         return Err(Decline::Upgrade);
     }
-    // Content that is not read to its end would become octets of the new protocol, so it has to
-    // be known how much there is; and a client that waits for a 100 has to get one.
-    let content = content.filter(|&octets| {
-        is_announced(&head.headers, octets)
-            && (octets == 0 || expectation_can_be_met(&head.headers))
-    });
+    // Bytes of a body that is not read to its end would become bytes of the new protocol, and a
+    // client that waits for a 100 has to get one.
+    let body = body.filter(|body| body.is_zero() || expectation_can_be_met(&head.headers));
 
     let mut decline = Decline::Unregistered;
     let mut accept = |candidate: &'c C, offer: Offer<'a>| {
         let protocol = candidate.pattern().protocol(offer)?;
-        let fits = content.is_some_and(|octets| {
-            usize::try_from(octets).is_ok_and(|octets| octets <= candidate.body_limit())
-        });
-        if !fits {
+        let fits = |body: &Length| match *body {
+            Length::Exactly(bytes) => {
+                usize::try_from(bytes).is_ok_and(|bytes| bytes <= candidate.body_limit())
+            }
+            Length::Chunked => candidate.reads_chunked_body(),
+        };
+        let Some(body) = body.filter(fits) else {
             decline = decline.max(Decline::Content);
             return None;
-        }
+        };
         if !candidate.accepts(head, &protocol) {
             decline = Decline::Unaccepted;
             return None;
         }
-        Some((candidate, protocol))
+        Some((candidate, protocol, body))
     };
     let choice = match preference {
         Preference::Client => offers
@@ -124,6 +129,21 @@ pub(crate) fn names_connection_option(headers: &HeaderMap, option: &str) -> bool
     well_formed.is_some() && named
 }
 
+/// Adds the option `upgrade` to `Connection` unless it is there: RFC 9110 §7.8 allows no `Upgrade`
+/// without it.
+pub(crate) fn add_upgrade_option(headers: &mut HeaderMap) {
+    if names_connection_option(headers, "upgrade") {
+        return;
+    }
+    let lines: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    // hyper joins the lines, and an empty one would make an empty member, which RFC 9110 §5.6.1.1
+    // forbids.
+    for line in lines.into_iter().filter(|line| !line.as_bytes().trim_ascii().is_empty()) {
+        headers.append(CONNECTION, line);
+    }
+}
+
 /// Whether each of these protocols may be named in a 101 to a request with these `Upgrade` lines.
 ///
 /// RFC 9110 §7.8 forbids what was not offered. Behind TLS an unoffered `HTTP/1.1` may stand all
@@ -138,14 +158,6 @@ pub(crate) fn all_offered(headers: &HeaderMap, protocols: &[Protocol<'_>]) -> bo
         let is_http_11 = protocol.is_offered_by(Offer::HTTP_11);
         (above_tls && is_http_11) || offers.iter().any(|&offer| protocol.is_offered_by(offer))
     })
-}
-
-/// Whether content of this length is what the head announces. If a layer outside put another body
-/// in its place, the client's own may be unread.
-fn is_announced(headers: &HeaderMap, octets: u64) -> bool {
-    let length = |line: &HeaderValue| line.to_str().ok().and_then(|line| line.parse().ok());
-    !headers.contains_key(TRANSFER_ENCODING)
-        && headers.get_all(CONTENT_LENGTH).iter().all(|line| length(line) == Some(octets))
 }
 
 /// Whether hyper will send the 100 that has to precede the 101 (RFC 9110 §7.8).

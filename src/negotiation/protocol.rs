@@ -198,6 +198,22 @@ impl Pattern {
         })
     }
 
+    /// Returns what clients send for a well-known protocol if they never send what this pattern
+    /// stands for.
+    pub(crate) fn misspells(&self) -> Option<&'static str> {
+        let is = |name| self.name.eq_ignore_ascii_case(name);
+        let has_version = matches!(self.version, VersionRule::Exactly(_));
+        if is("ws") || is("wss") || (is("websocket") && has_version) {
+            // The version of WebSocket is in a header of its own (RFC 6455 §4.1).
+            Some("websocket")
+        } else if is("h2") || (is("h2c") && has_version) {
+            // `h2` is the name for TLS, where ALPN takes the place of `Upgrade` (RFC 9113 §3.1).
+            Some("h2c")
+        } else {
+            None
+        }
+    }
+
     /// Returns the protocol to agree on if the offer is one of this pattern's.
     ///
     /// The name is spelled as registered. Only a version can be the client's own text, and it

@@ -15,6 +15,7 @@ mod order;
 struct Registered<'l> {
     pattern: Pattern,
     body_limit: usize,
+    chunked: bool,
     accepts: bool,
     log: &'l RefCell<Vec<String>>,
 }
@@ -26,6 +27,10 @@ impl Candidate for Registered<'_> {
 
     fn body_limit(&self) -> usize {
         self.body_limit
+    }
+
+    fn reads_chunked_body(&self) -> bool {
+        self.chunked
     }
 
     fn accepts(&self, _head: &request::Parts, protocol: &Protocol<'_>) -> bool {
@@ -44,7 +49,9 @@ struct Question<'a> {
     /// Patterns whose handlers do not accept.
     declining: &'a [&'a str],
     body_limit: usize,
-    content: Option<u64>,
+    /// Whether the handlers read chunked bodies.
+    chunked: bool,
+    body: Option<Length>,
     preference: Preference,
 }
 
@@ -52,7 +59,8 @@ const QUESTION: Question<'static> = Question {
     registered: &FIXTURE,
     declining: &[],
     body_limit: 0,
-    content: Some(0),
+    chunked: false,
+    body: Some(Length::Exactly(0)),
     preference: Preference::Client,
 };
 
@@ -63,13 +71,14 @@ impl Question<'_> {
         let register = |pattern: &&str| Registered {
             pattern: Pattern::parse(pattern).unwrap(),
             body_limit: self.body_limit,
+            chunked: self.chunked,
             accepts: !self.declining.contains(pattern),
             log: &log,
         };
         let candidates: Vec<_> = self.registered.iter().map(register).collect();
-        let choice = choose(head, self.content, &candidates, self.preference).ok();
+        let choice = choose(head, self.body, &candidates, self.preference).ok();
         let choice =
-            choice.map(|(winner, protocol)| (winner.pattern.to_string(), protocol.to_string()));
+            choice.map(|(winner, protocol, _)| (winner.pattern.to_string(), protocol.to_string()));
         (choice, log.take())
     }
 

@@ -1,6 +1,11 @@
 //! Logs, through `tracing`: a span for each request that a handler takes over, and events.
 
-use std::{error::Error, future::Future, time::Duration};
+use std::{
+    error::Error,
+    future::Future,
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use http::{StatusCode, request};
 use tracing::{Instrument, debug, error, info, info_span, warn};
@@ -16,6 +21,7 @@ pub(crate) fn declined(decline: Decline, head: &request::Parts) {
         reason = reason(decline),
         method = %head.method,
         path = head.uri.path(),
+        version = ?head.version,
         "declined",
     );
 }
@@ -74,7 +80,11 @@ impl Span {
 
     pub(crate) fn failed(&self, failure: &UpgradeError) {
         let (kind, source) = (failure.kind(), failure.source());
-        if kind == UpgradeErrorKind::Panicked {
+        // A 101 that is lost without an outermost layer is a mistake in the configuration. It repeats
+        // itself with each upgrade, and is an error once.
+        let is_mistake = kind == UpgradeErrorKind::Replaced && source.is_some();
+        let is_news = is_mistake && !MISTAKE_LOGGED.swap(true, Ordering::Relaxed);
+        if kind == UpgradeErrorKind::Panicked || is_news {
             error!(target: TARGET, parent: &self.0, ?kind, source, "{failure}");
         } else {
             warn!(target: TARGET, parent: &self.0, ?kind, source, "{failure}");
@@ -97,6 +107,9 @@ fn reason(decline: Decline) -> &'static str {
         Decline::Capacity => "capacity",
     }
 }
+
+/// Whether this process has logged a lost 101 as an error.
+static MISTAKE_LOGGED: AtomicBool = AtomicBool::new(false);
 
 /// What `RUST_LOG` calls it. The default is the path of this module, which nobody outside knows.
 const TARGET: &str = "tower_upgrade";

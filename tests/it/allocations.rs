@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Request, Response, header::UPGRADE};
 use http_body_util::Empty;
 use hyper::upgrade::OnUpgrade;
 use tower::{Layer, Service, service_fn};
-use tower_upgrade::UpgradeHandler;
+use tower_upgrade::{UpgradeHandler, UpgradeLayer};
 
 use crate::support::*;
 
@@ -59,6 +59,8 @@ fn a_forwarded_request_costs_no_allocation_above_the_inner_services() {
         .on("other/*", echo(&log, "other").when(|head| head.uri.path() == "/other"))
         .layer(inner);
 
+    let mut certain = UpgradeLayer::outermost().layer(service.clone());
+
     let members = "x/1, ".repeat(64);
     let octets = "x".repeat(9_000);
     let upgrade = ("connection", "keep-alive, upgrade");
@@ -76,6 +78,10 @@ fn a_forwarded_request_costs_no_allocation_above_the_inner_services() {
         let alone = allocations(&mut inner, request(lines));
         assert_eq!(alone, 1, "the counter counts");
         assert_eq!(allocations(&mut service, request(lines)), alone, "{lines:?}");
+        // The token of an offer is in an allocation of its own, and once more among the extensions.
+        let offers = lines.iter().any(|(name, _)| *name == "upgrade");
+        let tokens = if offers { 2 } else { 0 };
+        assert_eq!(allocations(&mut certain, request(lines)), alone + tokens, "{lines:?}");
     }
 }
 

@@ -194,6 +194,70 @@ fn registering_an_invalid_protocol_panics_with_the_token_and_the_rule() {
     }
 }
 
+#[test]
+fn registering_a_spelling_that_no_client_sends_panics_with_the_one_that_they_send() {
+    for (spelling, sent) in [
+        ("ws", "websocket"),
+        ("WSS", "websocket"),
+        ("ws/*", "websocket"),
+        ("websocket/13", "websocket"),
+        ("h2", "h2c"),
+        ("H2/*", "h2c"),
+        ("h2c/1", "h2c"),
+    ] {
+        let panic = panic::catch_unwind(|| UpgradeLayer::new().on(spelling, switch)).unwrap_err();
+        assert_eq!(
+            *panic.downcast::<String>().unwrap(),
+            format!(
+                "cannot register a handler: no client sends `{spelling}`; clients send `{sent}`"
+            ),
+        );
+    }
+    for spelling in ["websocket", "WebSocket/*", "h2c", "h2c/*", "wsx", "h2x", "http/2"] {
+        let _registered = UpgradeLayer::new().on(spelling, switch);
+    }
+}
+
+#[test]
+fn a_rejection_comes_from_a_status_and_a_text() {
+    for rejection in [
+        Rejection::from((StatusCode::CONFLICT, "taken")),
+        Rejection::from((StatusCode::CONFLICT, String::from("taken"))),
+    ] {
+        assert_eq!(rejection.status(), StatusCode::CONFLICT);
+        let text = format!("{rejection:?}");
+        assert!(text.contains("\"content-type\": \"text/plain; charset=utf-8\""), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_prints_its_causes_in_the_alternate_form() {
+    #[derive(Debug)]
+    struct Outer(io::Error);
+
+    impl std::fmt::Display for Outer {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("no tea")
+        }
+    }
+
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&self.0)
+        }
+    }
+
+    let log = Log::default();
+    let failures = log.clone();
+    let layer = UpgradeLayer::new()
+        .on("foo/*", |_request: Request<Bytes>| async {
+            Switch::to(|_io: Upgraded| async { Err(Outer(io::Error::other("no water"))) })
+        })
+        .on_failure(move |error| failures.push(format!("{error} | {error:#}")));
+    Wire::serve(layer.layer(inner(&log))).exchange(offer()).await.is(&switching("foo/1"));
+    assert_eq!(log.take(), ["the handler failed | the handler failed: no tea: no water"]);
+}
+
 /// The layer with a handler whose failures go to the log, as `Kind protocol: text`.
 fn failing<H>(log: &Log, handler: H) -> UpgradeLayer
 where
@@ -219,14 +283,14 @@ fn check_failure(log: &Log, text: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_of_content_that_breaks_off() {
+async fn the_error_of_a_body_that_breaks_off() {
     let log = Log::default();
     let layer = failing(&log, (switch as Handler).with_body_limit(5));
     let mut wire = Wire::serve(layer.layer(inner(&log)));
     wire.send(get(&format!("{CU}Upgrade: foo/1\r\nContent-Length: 5\r\n")) + "he").await;
     wire.io.shutdown().await.unwrap();
     wire.receive().await;
-    check_failure(&log, "Body foo/1: the request's content could not be read to its end");
+    check_failure(&log, "Body foo/1: the request's body could not be read to its end");
 }
 
 #[tokio::test(start_paused = true)]
@@ -240,15 +304,14 @@ async fn the_error_of_a_switch_to_what_was_not_offered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_of_a_101_that_a_layer_outside_replaced() {
+async fn the_error_of_a_101_that_an_outer_layer_replaced() {
     let log = Log::default();
     let service = failing(&log, switch).layer(inner(&log));
     let service = MapResponse::new(service, |_response| Response::new(Full::<Bytes>::from("no")));
     Wire::serve(service).exchange(offer()).await.starts_with("HTTP/1.1 200");
     check_failure(
         &log,
-        "Replaced foo/1: the 101 did not reach the HTTP server: a layer outside replaced it, \
-         hid its body or gave up",
+        "Replaced foo/1: the 101 did not leave the server: an outer layer replaced it or gave up",
     );
 }
 

@@ -210,3 +210,20 @@ async fn vectored_writes_arrive_as_one() {
     wire.exchange(get(FOO)).await.is(&(switching("foo") + "one two")).and_ends();
     assert_eq!(writes.lock().unwrap().last(), Some(&2));
 }
+
+#[tokio::test(start_paused = true)]
+async fn with_pipeline_flush_hyper_loses_the_101_if_early_bytes_are_there() {
+    // H-17: hyper's own fault, and that of bare hyper too. If this fails, hyper has changed, and the
+    // documentation can say less.
+    let log = Log::default();
+    for (early, expected) in [("", switching("foo")), ("NP", String::from("[NP]"))] {
+        let (client, server) = tokio::io::duplex(1 << 16);
+        let service =
+            hyper_util::service::TowerToHyperService::new(fixture(&log).layer(inner(&log)));
+        let connection = hyper::server::conn::http1::Builder::new()
+            .pipeline_flush(true)
+            .serve_connection(hyper_util::rt::TokioIo::new(server), service)
+            .with_upgrades();
+        Wire::of(client, connection).exchange(get(FOO) + early).await.is(&expected);
+    }
+}

@@ -12,18 +12,21 @@ mod echo;
 
 mod allocations;
 mod api;
+mod body;
 mod choice;
-mod content;
+mod chunked;
 mod decisions;
 #[cfg(feature = "websocket")]
 mod frames;
 #[cfg(feature = "h2c")]
 mod h2c;
 mod io;
+mod length;
 mod model;
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 mod observed;
 mod offers;
+mod outermost;
 mod peers;
 mod places;
 mod readiness;

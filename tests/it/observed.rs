@@ -3,7 +3,8 @@
 use std::{fmt::Write, future::Future, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::{Request, Response, StatusCode};
+use http_body_util::Full;
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio::io::AsyncWriteExt;
 use tower::Layer;
@@ -208,10 +209,63 @@ fn a_declined_request_is_seen_with_its_reason() {
     ] {
         let (events, metrics) = observe_one(&layer, &request);
         let (method, _) = request.split_once(' ').unwrap();
-        let event = format!("DEBUG declined reason={reason:?} method={method} path=\"/x\"");
+        let event = format!(
+            "DEBUG declined reason={reason:?} method={method} path=\"/x\" version=HTTP/1.1"
+        );
         assert_eq!(events, [event]);
         assert_eq!(metrics, [format!("http_upgrades_declined_total{{reason={reason}}} 1")]);
     }
+}
+
+#[test]
+fn http_1_0_with_an_offer_is_seen() {
+    // The most frequent misconfiguration: nginx speaks HTTP/1.0 to an upstream by default.
+    let layer = UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo"));
+    let octets = request("GET /x HTTP/1.0", "Connection: upgrade\r\nUpgrade: foo\r\n");
+    let (events, metrics) = observe_one(&layer, &octets);
+    let event = "DEBUG declined reason=\"request\" method=GET path=\"/x\" version=HTTP/1.0";
+    assert_eq!(events, [event]);
+    assert_eq!(metrics, ["http_upgrades_declined_total{reason=request} 1"]);
+    assert_eq!(layer.connections().stats().declined.request, 1);
+}
+
+#[test]
+fn a_101_that_is_lost_without_an_outermost_layer_is_an_error_once_per_process() {
+    const CHILD: &str = "TOWER_UPGRADE_TEST_CHILD";
+
+    if std::env::var_os(CHILD).is_none() {
+        // A process of its own, in which no other test has lost a 101.
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        let name =
+            "observed::a_101_that_is_lost_without_an_outermost_layer_is_an_error_once_per_process";
+        let output = child.args([name, "--exact"]).env(CHILD, "1").output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        return;
+    }
+    let lose = |certain| {
+        let (events, _) = observe(async move {
+            let layer = UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo"));
+            let service = layer.layer(inner(&Log::default()));
+            let service = tower::ServiceExt::map_response(service, |_: Response<_>| {
+                Response::new(Full::<Bytes>::from("no"))
+            });
+            let mut wire = if certain {
+                Wire::serve(UpgradeLayer::outermost().layer(service))
+            } else {
+                Wire::serve(service)
+            };
+            wire.exchange(foo_1()).await;
+        });
+        events.concat()
+    };
+    let text =
+        "the 101 did not leave the server: an outer layer replaced it or gave up kind=Replaced";
+    // With an outermost layer it is no mistake of the configuration.
+    assert_eq!(lose(true), format!("WARN {SPAN}: {text}"));
+    let remedy = " source=put `UpgradeLayer::outermost()` around all layers of the server";
+    assert!(lose(false).starts_with(&format!("ERROR {SPAN}: {text}{remedy}")));
+    assert!(lose(false).starts_with(&format!("WARN {SPAN}: {text}{remedy}")));
 }
 
 #[test]

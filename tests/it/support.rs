@@ -199,6 +199,15 @@ pub(crate) fn post(lines: &str, content: &str) -> String {
     request("POST /x HTTP/1.1", lines) + content
 }
 
+/// The same, with an offer of `foo`.
+pub(crate) fn offering(lines: &str, body: &str) -> Vec<u8> {
+    post(&format!("{FOO}{lines}"), body).into_bytes()
+}
+
+/// What the layer answers when it cannot tell where a body ends.
+pub(crate) const BAD_REQUEST: &str =
+    "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
 /// The 101 that the layer makes for this `Upgrade` field.
 pub(crate) fn switching(upgrade: &str) -> String {
     format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {upgrade}\r\n\r\n")

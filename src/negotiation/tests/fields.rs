@@ -1,50 +1,63 @@
-//! Content, expectations, limits, and single fields, as tables.
+//! Bodies, expectations, limits, and single headers, as tables.
 
 use super::*;
 
 #[test]
-fn content_has_to_be_known_and_within_the_handlers_limit() {
+fn a_body_has_to_be_within_the_handlers_limit() {
     // P-52, P-53, P-54.
     let head = head("connection: upgrade\nupgrade: foo");
-    for (body_limit, content, taken) in [
-        (0, None, false),
-        (0, Some(0), true),
-        (0, Some(1), false),
-        (5, None, false),
-        (5, Some(0), true),
-        (5, Some(4), true),
-        (5, Some(5), true),
-        (5, Some(6), false),
-        (5, Some(u64::MAX), false),
-        (usize::MAX, None, false),
-        (usize::MAX, Some(1 << 30), true),
+    let exactly = |bytes| Some(Length::Exactly(bytes));
+    let chunked = Some(Length::Chunked);
+    for (body_limit, reads_chunked, body, taken) in [
+        (0, false, None, false),
+        (0, false, exactly(0), true),
+        (0, false, exactly(1), false),
+        (5, false, None, false),
+        (5, false, exactly(0), true),
+        (5, false, exactly(4), true),
+        (5, false, exactly(5), true),
+        (5, false, exactly(6), false),
+        (5, false, exactly(u64::MAX), false),
+        (usize::MAX, true, None, false),
+        (usize::MAX, false, exactly(1 << 30), true),
+        (usize::MAX, false, chunked, false),
+        (0, true, chunked, true),
+        (5, true, exactly(6), false),
     ] {
-        let (choice, asked) = Question { body_limit, content, ..QUESTION }.ask(&head);
-        assert_eq!(choice.is_some(), taken, "{content:?} octets, {body_limit} allowed");
-        // A handler is not asked about a request whose content it does not take.
-        assert_eq!(asked.len(), usize::from(taken), "{content:?} octets, {body_limit} allowed");
+        let question = Question { body_limit, chunked: reads_chunked, body, ..QUESTION };
+        let (choice, asked) = question.ask(&head);
+        assert_eq!(choice.is_some(), taken, "{body:?} of {body_limit}");
+        // A handler is not asked about a request whose body it does not take.
+        assert_eq!(asked.len(), usize::from(taken), "{body:?} of {body_limit}");
     }
 }
 
 #[test]
-fn another_handler_may_take_more_content() {
+fn another_handler_may_take_a_longer_body() {
     let log = RefCell::default();
-    let register = |pattern: &str, body_limit| Registered {
+    let register = |pattern: &str, body_limit, chunked| Registered {
         pattern: Pattern::parse(pattern).unwrap(),
         body_limit,
+        chunked,
         accepts: true,
         log: &log,
     };
-    let candidates = [register("foo", 4), register("foo", 5), register("bar", 9)];
+    let candidates =
+        [register("foo", 4, false), register("foo", 5, false), register("bar", 9, true)];
     let head = head("connection: upgrade\nupgrade: foo, bar");
-    for (content, expected) in
-        [(0, Some(("foo", 4))), (5, Some(("foo", 5))), (6, Some(("bar", 9))), (10, None)]
-    {
+    for (body, expected) in [
+        (Length::Exactly(0), Some(("foo", 4))),
+        (Length::Exactly(5), Some(("foo", 5))),
+        (Length::Exactly(6), Some(("bar", 9))),
+        (Length::Exactly(10), None),
+        (Length::Chunked, Some(("bar", 9))),
+    ] {
         for preference in [Preference::Client, Preference::Server] {
-            let choice = choose(&head, Some(content), &candidates, preference).ok();
-            let choice = choice.map(|(winner, protocol)| (protocol.to_string(), winner.body_limit));
+            let choice = choose(&head, Some(body), &candidates, preference).ok();
+            let choice =
+                choice.map(|(winner, protocol, _)| (protocol.to_string(), winner.body_limit));
             let expected = expected.map(|(protocol, limit)| (protocol.to_owned(), limit));
-            assert_eq!(choice, expected, "{content} octets");
+            assert_eq!(choice, expected, "{body:?}");
         }
     }
 }
@@ -80,13 +93,14 @@ fn an_expectation_that_hyper_does_not_meet_is_not_taken_on() {
         let head = head("connection: upgrade\nupgrade: foo\n".to_owned() + lines);
         let question = Question { body_limit: 5, ..QUESTION };
         assert_eq!(expectation_can_be_met(&head.headers), met, "{lines:?}");
-        for content in [1, 5] {
-            let (choice, asked) = Question { content: Some(content), ..question }.ask(&head);
-            assert_eq!(choice.is_some(), met, "{lines:?} with {content} octets");
-            assert_eq!(asked.len(), usize::from(met), "{lines:?} with {content} octets");
+        for body in [Length::Exactly(1), Length::Exactly(5), Length::Chunked] {
+            let question = Question { body: Some(body), chunked: true, ..question };
+            let (choice, asked) = question.ask(&head);
+            assert_eq!(choice.is_some(), met, "{lines:?} with {body:?}");
+            assert_eq!(asked.len(), usize::from(met), "{lines:?} with {body:?}");
         }
         // R9110-10.1.1-02: where there is nothing to wait for, nobody waits.
-        assert!(question.answer(&head).is_some(), "{lines:?} without content");
+        assert!(question.answer(&head).is_some(), "{lines:?} without a body");
     }
     let headers = headers(b"expect: \xff100-continue\xff");
     assert!(!expectation_can_be_met(&headers));

@@ -125,14 +125,16 @@ pub(super) fn head_and_question() -> impl Strategy<Value = (request::Parts, Ques
         .prop_map(|(lines, offered)| [lines, vec![offered.as_bytes().to_vec()]].concat());
     let upgrade = prop_oneof![4 => taken, 2 => flawed_lines(), 1 => lines()];
     let fields = (connection, upgrade, expectations());
-    let content = prop_oneof![
-        4 => Just(Some(0)),
-        4 => (0..8_u64).prop_map(Some),
-        1 => any::<Option<u64>>(),
+    let body = prop_oneof![
+        4 => Just(Some(Length::Exactly(0))),
+        4 => (0..8_u64).prop_map(|bytes| Some(Length::Exactly(bytes))),
+        2 => Just(Some(Length::Chunked)),
+        1 => any::<Option<u64>>().prop_map(|bytes| bytes.map(Length::Exactly)),
     ];
+    let limits = (0..7_usize, any::<bool>());
     let preference = select(&[Preference::Client, Preference::Server][..]);
-    (version, method, fields, content, 0..7_usize, preference).prop_map(
-        |(version, method, (connection, upgrade, expect), content, body_limit, preference)| {
+    (version, method, fields, body, limits, preference).prop_map(
+        |(version, method, (connection, upgrade, expect), body, limits, preference)| {
             let mut head = head("");
             head.version = version;
             head.method = method.parse().unwrap();
@@ -141,7 +143,14 @@ pub(super) fn head_and_question() -> impl Strategy<Value = (request::Parts, Ques
             append(&mut head.headers, &EXPECT, &expect);
             (
                 head,
-                Question { registered: &REGISTERED, content, body_limit, preference, ..QUESTION },
+                Question {
+                    registered: &REGISTERED,
+                    body,
+                    body_limit: limits.0,
+                    chunked: limits.1,
+                    preference,
+                    ..QUESTION
+                },
             )
         },
     )

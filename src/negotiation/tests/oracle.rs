@@ -93,12 +93,16 @@ pub(super) fn naive_answer(head: &request::Parts, question: &Question<'_>) -> Op
     let lines =
         |name| head.headers.get_all(name).iter().map(|line| line.as_bytes().to_vec()).collect();
     let offers = naive_offers(&lines(UPGRADE))?;
-    let content = question.content?;
+    let body = question.body?;
+    let fits = match body {
+        Length::Exactly(bytes) => bytes <= question.body_limit as u64,
+        Length::Chunked => question.chunked,
+    };
     if head.version != Version::HTTP_11
         || ["CONNECT", "TRACE"].contains(&head.method.as_str())
         || !naively_names_option(&lines(CONNECTION), "upgrade")
-        || content > question.body_limit as u64
-        || (content > 0 && !naively_meets(&lines(EXPECT)))
+        || !fits
+        || (body != Length::Exactly(0) && !naively_meets(&lines(EXPECT)))
     {
         return None;
     }

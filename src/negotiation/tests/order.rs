@@ -112,12 +112,13 @@ fn a_request_that_is_not_taken_has_the_reason_that_was_closest() {
     let register = |pattern: &str, accepts| Registered {
         pattern: Pattern::parse(pattern).unwrap(),
         body_limit: 5,
+        chunked: false,
         accepts,
         log: &log,
     };
     let candidates = [register("foo", true), register("bar", false)];
     let offer = "connection: upgrade\nupgrade: ";
-    for (lines, content, reason) in [
+    for (lines, body, reason) in [
         ("upgrade: foo".to_owned(), Some(0), Decline::Connection),
         ("connection: up grade\nupgrade: foo".to_owned(), Some(0), Decline::Connection),
         (format!("{offer},"), Some(0), Decline::Upgrade),
@@ -131,12 +132,12 @@ fn a_request_that_is_not_taken_has_the_reason_that_was_closest() {
     ] {
         for preference in [Preference::Client, Preference::Server] {
             let head = head(&lines);
-            let choice = choose(&head, content, &candidates, preference);
+            let choice = choose(&head, body.map(Length::Exactly), &candidates, preference);
             assert_eq!(choice.err(), Some(reason), "{lines:?}");
         }
     }
     let mut head = head("connection: upgrade\nupgrade: foo");
     head.method = Method::CONNECT;
-    let choice = choose(&head, Some(0), &candidates, Preference::Client);
+    let choice = choose(&head, Some(Length::Exactly(0)), &candidates, Preference::Client);
     assert_eq!(choice.err(), Some(Decline::Request));
 }

@@ -116,10 +116,7 @@ async fn only_the_token_h2c_without_a_version_is_taken() {
     }
     // Not even where the handler is registered for more.
     let log = Log::default();
-    let layer = UpgradeLayer::new()
-        .on("h2", H2c::new(app(&log)))
-        .on("h2c/*", H2c::new(app(&log)))
-        .layer(app(&log));
+    let layer = UpgradeLayer::new().on("h2c/*", H2c::new(app(&log))).layer(app(&log));
     for upgrade in ["h2", "h2c/1"] {
         let lines = format!("{CUS}Upgrade: {upgrade}\r\nHTTP2-Settings: {CURL}\r\n");
         Wire::serve(layer.clone()).exchange(get(&lines)).await.is(OK);

@@ -1,4 +1,4 @@
-//! Requests with content: read to its end before the switch, or forwarded whole.
+//! Requests with a body: read to its end before the switch, or forwarded whole.
 
 use std::{
     convert::Infallible,
@@ -15,15 +15,8 @@ use tower::{Layer, ServiceExt};
 
 use crate::support::*;
 
-const BAD_REQUEST: &str =
-    "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-
-fn offering(lines: &str, content: &str) -> Vec<u8> {
-    post(&format!("{FOO}{lines}"), content).into_bytes()
-}
-
 #[tokio::test(start_paused = true)]
-async fn by_default_a_request_with_content_is_forwarded_whole() {
+async fn by_default_a_request_with_a_body_is_forwarded_whole() {
     // P-52, P-53, R9110-7.8-16, KES-04, KES-06
     for (lines, content, read) in [
         ("Content-Length: 5\r\n", "hello", "hello"),
@@ -43,7 +36,7 @@ async fn by_default_a_request_with_content_is_forwarded_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_takes_content_gets_all_of_it_and_the_connection_what_follows() {
+async fn a_handler_that_takes_a_body_gets_all_of_it_and_the_connection_what_follows() {
     // P-52 with a handler that opts in, R9110-7.8-16, S-1, H-4
     let octets = [offering("Content-Length: 5\r\n", "hello"), b"NP".to_vec()].concat();
     for at in 0..octets.len() {
@@ -62,7 +55,7 @@ fn expected_echo(octets: &[u8], at: usize) -> &'static str {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_may_come_octet_by_octet() {
+async fn a_body_may_come_byte_by_byte() {
     let log = Log::default();
     let mut wire = connect_with_limit(&log, 5);
     for octet in offering("Content-Length: 5\r\n", "hello") {
@@ -74,7 +67,7 @@ async fn content_may_come_octet_by_octet() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_octet_over_the_limit_is_forwarded_whole() {
+async fn one_byte_over_the_limit_is_forwarded_whole() {
     // S-1
     for (limit, switched) in [(4, false), (5, true)] {
         let log = Log::default();
@@ -90,7 +83,7 @@ async fn one_octet_over_the_limit_is_forwarded_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn chunked_content_is_forwarded_whatever_the_limit() {
+async fn a_chunked_body_is_forwarded_whatever_the_limit() {
     // P-53, R9112-6.1-02: its length is not known beforehand.
     let log = Log::default();
     let mut wire = connect_with_limit(&log, 1 << 20);
@@ -106,7 +99,7 @@ async fn chunked_content_is_forwarded_whatever_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_length_of_zero_is_no_content() {
+async fn a_length_of_zero_is_no_body() {
     // P-54, KES-05
     let (received, log) = exchange(offering("Content-Length: 0\r\n", "NP")).await;
     received.is(&(switching("foo") + "[NP]"));
@@ -138,7 +131,7 @@ async fn a_100_precedes_the_101_where_it_is_expected() {
 
 #[tokio::test(start_paused = true)]
 async fn an_expectation_of_a_forwarded_request_is_the_inner_services_affair() {
-    // P-55 with a handler that does not take content
+    // P-55 with a handler that takes no body
     let log = Log::default();
     let mut wire = connect(&log);
     let lines = "Content-Length: 5\r\nExpect: 100-continue\r\n";
@@ -175,7 +168,7 @@ async fn an_unknown_expectation_does_not_matter() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_content_there_is_nothing_to_expect() {
+async fn without_a_body_there_is_nothing_to_expect() {
     // R9110-10.1.1-02, R9110-10.1.1-09
     for expectation in ["100-continue", "100-continue, x"] {
         let (received, _) = exchange(get(&format!("{FOO}Expect: {expectation}\r\n"))).await;
@@ -184,7 +177,7 @@ async fn without_content_there_is_nothing_to_expect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_that_breaks_off_never_reaches_the_handler() {
+async fn a_body_that_breaks_off_never_reaches_the_handler() {
     // P-57, S-1
     let octets = offering("Content-Length: 5\r\n", "hell");
     for end in octets.len() - 4..=octets.len() {
@@ -199,17 +192,18 @@ async fn content_that_breaks_off_never_reaches_the_handler() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_that_cannot_be_read_gets_a_400_that_closes() {
-    // What fails is a body that a layer outside made, as a time limit for reading it would.
+async fn a_body_that_cannot_be_read_gets_a_400_that_closes() {
+    // It is an outer layer's body that fails, as a time limit for reading would have it.
     let log = Log::default();
     let inner = tower::service_fn(|_: Request<Broken>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
     let upgrade = layer_with_limit(&log, 5).layer(inner);
     let service = upgrade.map_request(|request: Request<Incoming>| request.map(|_| Broken));
-    let received = Wire::serve(service).exchange(get(FOO) + &get("")).await;
+    let offer = get(&format!("{FOO}Content-Length: 5\r\n"));
+    let received = Wire::serve(service).exchange(offer + &get("")).await;
     received.is(BAD_REQUEST).and_ends();
-    let expected = "failed foo Body: the request's content could not be read to its end: broken";
+    let expected = "failed foo Body: the request's body could not be read to its end: broken";
     assert_eq!(log.take(), [expected]);
 }
 
@@ -233,8 +227,8 @@ impl Body for Broken {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_longer_than_its_body_said_never_reaches_the_handler() {
-    // S-1: a layer outside may hand over a body that is wrong about itself.
+async fn a_body_longer_than_it_says_never_reaches_the_handler() {
+    // S-1: an outer layer may hand over a body that is wrong about itself.
     struct Longer(Full<Bytes>);
 
     impl Body for Longer {
@@ -258,17 +252,17 @@ async fn content_longer_than_its_body_said_never_reaches_the_handler() {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
     });
     let upgrade = layer_with_limit(&log, 5).layer(inner);
-    let service = upgrade.map_request(|request: Request<Incoming>| {
-        request.map(|_| Longer(Full::from("six octets")))
-    });
-    Wire::serve(service).exchange(get(FOO)).await.starts_with("HTTP/1.1 400").and_ends();
+    let service = upgrade
+        .map_request(|request: Request<Incoming>| request.map(|_| Longer(Full::from("six bytes"))));
+    let offer = get(&format!("{FOO}Content-Length: 1\r\n"));
+    Wire::serve(service).exchange(offer).await.starts_with("HTTP/1.1 400").and_ends();
     assert_eq!(log.count("foo"), 0);
     assert_eq!(log.count("failed foo Body"), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_not_the_announced_one_is_forwarded() {
-    // S-1: a layer outside that has no use for content may leave it unread, and pass on another.
+    // S-1: an outer layer that has no use for the body may leave it unread, and pass on another.
     for lines in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
         let log = Log::default();
         let inner = tower::service_fn(|_: Request<Full<Bytes>>| async {

@@ -1,0 +1,130 @@
+//! The token by which the outermost layer knows the 101 of a handshake from any other response.
+
+use std::{
+    fmt, mem,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
+
+use http::{
+    HeaderMap, HeaderValue, StatusCode,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
+};
+use tokio::sync::oneshot;
+
+use crate::negotiation;
+
+/// What a request carries in its extensions from the outermost layer to the layer that switches.
+///
+/// It stands in the request, because middleware that makes a new response drops the extensions of
+/// the old one. It holds nothing alive: when the outermost layer's future is gone, so is the exit.
+#[derive(Clone)]
+pub(crate) struct Token(Weak<Exit>);
+
+impl Token {
+    /// Ties a 101 with this `Upgrade` header to the request. `sent` is dropped unless the outermost
+    /// layer lets that 101 out.
+    pub(crate) fn register(&self, upgrade: HeaderValue, sent: oneshot::Sender<()>) {
+        if let Some(exit) = self.0.upgrade() {
+            exit.register(Handshake { upgrade, sent });
+        }
+    }
+
+    /// Whether there is still an outermost layer that waits for the response.
+    pub(crate) fn is_valid(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Token").finish_non_exhaustive()
+    }
+}
+
+/// The place where the response to one request leaves the outermost layer.
+#[derive(Debug, Default)]
+pub(crate) struct Exit(Mutex<Registered>);
+
+#[derive(Debug, Default)]
+enum Registered {
+    #[default]
+    Nothing,
+    /// A handshake that made its 101.
+    Handshake(Handshake),
+    /// Clones of the request were switched twice, or the response is gone. No handler may run.
+    Refused,
+}
+
+#[derive(Debug)]
+struct Handshake {
+    upgrade: HeaderValue,
+    sent: oneshot::Sender<()>,
+}
+
+/// What the outermost layer does with a response.
+#[derive(Debug)]
+pub(crate) enum Verdict {
+    /// It is not a 101 of this layer: it passes as it is.
+    Pass,
+    /// It is the 101 of the handshake that waits for this sender.
+    Confirm(oneshot::Sender<()>),
+    /// It is a 101 that no handler stands behind any more.
+    Unavailable,
+}
+
+impl Exit {
+    pub(crate) fn token(self: &Arc<Self>) -> Token {
+        Token(Arc::downgrade(self))
+    }
+
+    fn replace(&self, registered: Registered) -> Registered {
+        // Nothing panics while the lock is held, so a poisoned one holds nothing broken.
+        mem::replace(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), registered)
+    }
+
+    fn register(&self, handshake: Handshake) {
+        let mut registered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let refused = match *registered {
+            Registered::Nothing => {
+                *registered = Registered::Handshake(handshake);
+                return;
+            }
+            // The connection can be switched once, and it is not known whose 101 will be sent.
+            Registered::Handshake(_) | Registered::Refused => {
+                mem::replace(&mut *registered, Registered::Refused)
+            }
+        };
+        // To drop a sender wakes a task, which is not to wait for the lock.
+        drop(registered);
+        drop(refused);
+    }
+
+    /// Decides about the response with this status and these headers. Later handshakes are refused.
+    pub(crate) fn leave(&self, status: StatusCode, headers: &mut HeaderMap) -> Verdict {
+        match (self.replace(Registered::Refused), status) {
+            (
+                Registered::Handshake(Handshake { upgrade, sent }),
+                StatusCode::SWITCHING_PROTOCOLS,
+            ) if is_only_value(headers, &upgrade) => {
+                // The handshake may have timed out, or been aborted, on the way of its 101.
+                if sent.is_closed() {
+                    return Verdict::Unavailable;
+                }
+                // Two things that layers do to the headers of any response: they set `Connection`,
+                // which loses the option that goes with `Upgrade`, and they add framing, which a 101
+                // must not have (RFC 9110 §8.6, RFC 9112 §6.1).
+                negotiation::add_upgrade_option(headers);
+                headers.remove(CONTENT_LENGTH);
+                headers.remove(TRANSFER_ENCODING);
+                Verdict::Confirm(sent)
+            }
+            (Registered::Refused, StatusCode::SWITCHING_PROTOCOLS) => Verdict::Unavailable,
+            _ => Verdict::Pass,
+        }
+    }
+}
+
+fn is_only_value(headers: &HeaderMap, upgrade: &HeaderValue) -> bool {
+    let mut lines = headers.get_all(UPGRADE).iter();
+    lines.next() == Some(upgrade) && lines.next().is_none()
+}
