@@ -25,7 +25,6 @@ use std::{convert::Infallible, env, io, time::Duration};
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -33,7 +32,10 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, signal, time};
 use tower::{Layer, service_fn};
-use tower_upgrade::{UpgradeLayer, h2c::H2c};
+use tower_upgrade::{
+    UpgradeLayer,
+    h2c::{H2c, RequestBody, RequestBodyLayer},
+};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -45,7 +47,7 @@ async fn main() -> io::Result<()> {
     let layer = UpgradeLayer::new()
         .on("h2c", H2c::new(app))
         .on_failure(|error| eprintln!("{error}: {:?}", std::error::Error::source(&error)));
-    let service = TowerToHyperService::new(layer.layer(app));
+    let service = TowerToHyperService::new(layer.layer(RequestBodyLayer::new().layer(app)));
     let server = auto::Builder::new(TokioExecutor::new());
 
     loop {
@@ -78,7 +80,7 @@ async fn main() -> io::Result<()> {
 }
 
 /// Reads the content, and answers with a line about the request.
-async fn describe(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn describe(request: Request<RequestBody>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, mut body) = request.into_parts();
     let mut octets = 0;
     while let Some(frame) = body.frame().await {

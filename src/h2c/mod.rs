@@ -65,17 +65,20 @@
 //! use bytes::Bytes;
 //! use http::{Request, Response, StatusCode, Version, header::AUTHORIZATION};
 //! use http_body_util::Full;
-//! use hyper::{body::Incoming, server::conn::http1};
+//! use hyper::server::conn::http1;
 //! use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //! use tower::{Layer, service_fn};
-//! use tower_upgrade::{UpgradeLayer, h2c::H2c};
+//! use tower_upgrade::{
+//!     UpgradeLayer,
+//!     h2c::{H2c, RequestBody, RequestBodyLayer},
+//! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
 //! let refused = Arc::new(Mutex::new(Vec::new()));
 //! let log = Arc::clone(&refused);
-//! let guarded = service_fn(move |request: Request<Incoming>| {
+//! let guarded = service_fn(move |request: Request<RequestBody>| {
 //!     let mut response = Response::new(Full::<Bytes>::from("secret"));
 //!     if !request.headers().contains_key(AUTHORIZATION) {
 //!         log.lock().unwrap().push(request.version());
@@ -86,7 +89,7 @@
 //! });
 //!
 //! let layer = UpgradeLayer::new().on("h2c", H2c::new(guarded.clone()));
-//! let service = TowerToHyperService::new(layer.layer(guarded));
+//! let service = TowerToHyperService::new(layer.layer(RequestBodyLayer::new().layer(guarded)));
 //! let (mut client, server) = tokio::io::duplex(1024);
 //! let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
 //! tokio::spawn(connection.with_upgrades());
@@ -137,6 +140,7 @@ use crate::{
     connections::session::FOREVER,
     error::BoxError,
     handler::{UpgradeHandler, rejection::Rejection, switch::Switch},
+    handshake::Trailers,
     negotiation::protocol::Protocol,
 };
 
@@ -167,6 +171,7 @@ pub struct H2c<S> {
     http2: http2::Builder<Executor>,
     idle_timeout: Option<Duration>,
     max_age: Option<Duration>,
+    reads_chunked_body: bool,
     extensions: Option<Arc<ChooseExtensions>>,
 }
 
@@ -182,7 +187,14 @@ impl<S> H2c<S> {
         let mut http2 = http2::Builder::new(Executor::new());
         // Without a timer hyper panics over options that need one.
         http2.timer(TokioTimer::new());
-        Self { service, http2, idle_timeout: None, max_age: None, extensions: None }
+        Self {
+            service,
+            http2,
+            idle_timeout: None,
+            max_age: None,
+            reads_chunked_body: true,
+            extensions: None,
+        }
     }
 
     /// Sets hyper's options for HTTP/2. The defaults are hyper's, with a timer of tokio's.
@@ -245,6 +257,34 @@ impl<S> H2c<S> {
     /// to another server. See [`idle_timeout`](Self::idle_timeout) for an example.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age.min(FOREVER));
+        self
+    }
+
+    /// Has requests with a chunked body answered in HTTP/1.1. By default such a body is read, up to
+    /// the [limit](UpgradeHandler::body_limit), and the request is upgraded.
+    ///
+    /// The length of a chunked body is known at its end only. A body that turns out to be above the
+    /// limit has been read in part by then, so its request cannot be answered in HTTP/1.1 any more:
+    /// the client gets a 413, and the connection is closed. Call this, or raise the limit, if clients
+    /// that offer h2c stream large uploads.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tower_upgrade::{UpgradeHandler, h2c::H2c};
+    /// # use std::convert::Infallible;
+    /// # use http::{Request, Response};
+    /// # let app = tower::service_fn(|_: Request<tower_upgrade::h2c::RequestBody>| async {
+    /// #     Ok::<_, Infallible>(Response::new(String::new()))
+    /// # });
+    ///
+    /// assert!(H2c::new(app).reads_chunked_body());
+    /// assert!(!H2c::new(app).forward_chunked_bodies().reads_chunked_body());
+    /// assert_eq!(H2c::new(app).body_limit(), 64 * 1024);
+    /// assert_eq!(H2c::new(app).with_body_limit(1024 * 1024).body_limit(), 1024 * 1024);
+    /// ```
+    pub fn forward_chunked_bodies(mut self) -> Self {
+        self.reads_chunked_body = false;
         self
     }
 
@@ -313,6 +353,10 @@ where
         true
     }
 
+    fn reads_chunked_body(&self) -> bool {
+        self.reads_chunked_body
+    }
+
     fn upgrade(
         &self,
         request: Request<Bytes>,
@@ -335,8 +379,9 @@ where
         let (head, body) = request.into_parts();
         let opening = opening::opening(ClientSettings::parse(&head.headers)?);
         let mut head = head::convert(head)?;
+        let trailers = head.extensions.remove::<Trailers>().map(|Trailers(trailers)| trailers);
         head.extensions = self.carried(head.extensions);
-        let first = Request::from_parts(head, RequestBody::from(body));
+        let first = Request::from_parts(head, RequestBody::read(body, trailers));
         let serving = Serving {
             opening,
             http2: self.http2.clone(),
@@ -353,12 +398,14 @@ where
     S: fmt::Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { service, http2, idle_timeout, max_age, extensions: _ } = self;
+        let Self { service, http2, idle_timeout, max_age, reads_chunked_body, extensions: _ } =
+            self;
         f.debug_struct("H2c")
             .field("service", service)
             .field("http2", http2)
             .field("idle_timeout", idle_timeout)
             .field("max_age", max_age)
+            .field("reads_chunked_body", reads_chunked_body)
             .finish_non_exhaustive()
     }
 }

@@ -20,7 +20,7 @@ use http::{
     request,
 };
 use http_body::Body;
-use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use tokio::{
@@ -88,8 +88,8 @@ impl Handshake {
     {
         let Self { handler, session, .. } = &self;
         let body = read(body, length, handler.body_limit());
-        let body = match timeout_at(deadline, body).await {
-            Ok(Ok(body)) => body,
+        let (body, trailers) = match timeout_at(deadline, body).await {
+            Ok(Ok(read)) => read,
             // In both cases it is not known where the body ends, so nothing after it can be read.
             Ok(Err((status, error))) => {
                 session.failed(UpgradeErrorKind::Body, Some(error));
@@ -103,6 +103,9 @@ impl Handshake {
         let lines = head.headers.get_all(UPGRADE).iter();
         let offer: HeaderMap = lines.map(|line| (UPGRADE, line.clone())).collect();
         head.extensions.insert(session.protocol().clone());
+        if let Some(trailers) = trailers {
+            head.extensions.insert(Trailers(trailers));
+        }
         let request = Request::from_parts(head, body);
         let decision = CatchPanic { future: async { handler.upgrade(request).await } };
         match timeout_at(deadline, decision).await {
@@ -219,7 +222,11 @@ async fn hand_over(
 /// Reads a body to its end. Fails with the status to answer.
 ///
 /// Reading is also what makes hyper send the 100 that a client may be waiting for.
-async fn read<B>(body: B, length: Length, limit: usize) -> Result<Bytes, (StatusCode, BoxError)>
+async fn read<B>(
+    body: B,
+    length: Length,
+    limit: usize,
+) -> Result<(Bytes, Option<HeaderMap>), (StatusCode, BoxError)>
 where
     B: Body,
     B::Error: Into<BoxError>,
@@ -228,8 +235,14 @@ where
         Length::Exactly(bytes) => usize::try_from(bytes).ok(),
         Length::Chunked => None,
     };
-    match Limited::new(body, announced.unwrap_or(limit)).collect().await.map(Collected::to_bytes) {
-        Ok(body) if announced.is_none_or(|announced| body.len() == announced) => Ok(body),
+    let read = Limited::new(body, announced.unwrap_or(limit)).collect().await.map(|collected| {
+        let trailers = collected.trailers().cloned();
+        (collected.to_bytes(), trailers)
+    });
+    match read {
+        Ok((body, trailers)) if announced.is_none_or(|announced| body.len() == announced) => {
+            Ok((body, trailers))
+        }
         Ok(_shorter) => Err((StatusCode::BAD_REQUEST, SHORTER.into())),
         Err(error) if announced.is_none() && error.is::<LengthLimitError>() => {
             Err((StatusCode::PAYLOAD_TOO_LARGE, error))
@@ -237,6 +250,12 @@ where
         Err(error) => Err((StatusCode::BAD_REQUEST, error)),
     }
 }
+
+/// The trailers of the request's body, in the extensions of the request that a handler gets.
+#[derive(Clone, Debug)]
+pub(crate) struct Trailers(
+    #[cfg_attr(not(feature = "h2c"), expect(dead_code))] pub(crate) HeaderMap,
+);
 
 /// Answers a request for which there is no place.
 pub(crate) fn turn_away(no_place: NoPlace, length: Length) -> Response<OwnBody> {

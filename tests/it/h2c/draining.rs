@@ -5,9 +5,11 @@ use std::{convert::Infallible, time::Duration};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use tower::{Layer, service_fn};
-use tower_upgrade::{Connections, UpgradeLayer, h2c::H2c};
+use tower_upgrade::{
+    Connections, UpgradeHandler, UpgradeLayer,
+    h2c::{H2c, RequestBody},
+};
 
 use super::support::*;
 use crate::support::*;
@@ -30,7 +32,7 @@ const SHUTDOWN_PING: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 async fn a_drain_sends_goaway_and_lets_streams_end() {
     let log = Log::default();
     let layer = layer(&log);
-    let mut client = Client::to(Wire::serve(layer.layer(app(&log))), log);
+    let mut client = Client::to(Wire::serve(layer.layer(http1(app(&log)))), log);
     client.upgrade(get(&offer())).await;
     // A stream whose answer does not fit into the client's window.
     let octets = [preface(), request_on(3, "/long")].concat();
@@ -46,6 +48,9 @@ async fn a_drain_sends_goaway_and_lets_streams_end() {
     let frames = client.exchange(octets).await;
     assert!(frames.iter().any(|frame| frame.starts_with("DATA 3 ") && frame.ends_with(" END")));
     assert!(client.ended, "{frames:?}");
+    // The connection has ended when the client's side is closed too.
+    assert_eq!(layer.connections().active(), 1);
+    client.leave().await;
     assert_eq!(layer.connections().active(), 0);
     assert_eq!(client.log.count("failed"), 0, "{:?}", client.log);
 }
@@ -54,7 +59,7 @@ async fn a_drain_sends_goaway_and_lets_streams_end() {
 async fn an_idle_connection_ends_with_the_drain() {
     let log = Log::default();
     let layer = layer(&log);
-    let mut client = Client::to(Wire::serve(layer.layer(app(&log))), log);
+    let mut client = Client::to(Wire::serve(layer.layer(http1(app(&log)))), log);
     client.upgrade(get(&offer())).await;
     client.exchange(preface()).await;
     layer.connections().drain();
@@ -62,6 +67,7 @@ async fn an_idle_connection_ends_with_the_drain() {
     let frames = answer_pings(&mut client, frames).await;
     assert_eq!(frames.last().unwrap(), "GOAWAY 1 NO_ERROR");
     assert!(client.ended);
+    client.leave().await;
     assert_eq!(layer.connections().active(), 0);
 }
 
@@ -69,7 +75,7 @@ async fn an_idle_connection_ends_with_the_drain() {
 async fn a_stream_that_never_ends_is_aborted_at_the_deadline() {
     let log = Log::default();
     let layer = layer(&log);
-    let mut client = Client::to(Wire::serve(layer.layer(app(&log))), log);
+    let mut client = Client::to(Wire::serve(layer.layer(http1(app(&log)))), log);
     client.upgrade(get(&offer())).await;
     client.exchange([preface(), request_on(3, "/never")].concat()).await;
     let shutdown = layer.connections().shutdown(Duration::from_secs(10)).await;
@@ -81,19 +87,40 @@ async fn a_stream_that_never_ends_is_aborted_at_the_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_offers_h2c_during_a_drain_is_refused() {
-    let log = Log::default();
-    let layer = layer(&log);
-    layer.connections().drain();
-    let mut wire = Wire::serve(layer.layer(app(&log)));
-    wire.exchange(get(&offer())).await.starts_with("HTTP/1.1 503").and_ends();
+async fn an_offer_is_forwarded_when_there_is_no_place() {
+    // Every request of Java's client and of `curl --http2` has one, and HTTP/1.1 will do.
+    for is_draining in [true, false] {
+        let log = Log::default();
+        let layer = layer(&log).max_connections(0).on("foo", echo(&log, "foo"));
+        if is_draining {
+            layer.connections().drain();
+        }
+        let mut wire = Wire::serve(layer.layer(http1(app(&log))));
+        let lines = format!("{}Content-Length: 5\r\n", offer());
+        let octets = request("POST /x HTTP/1.1", &lines) + "hello";
+        wire.exchange(octets).await.is(OK).and_is_open();
+        assert_eq!(log.take(), ["POST /x HTTP/1.1 \"hello\""]);
+        let stats = layer.connections().stats();
+        assert_eq!((stats.declined.capacity, stats.drained, stats.at_capacity), (1, 0, 0));
+        // Other protocols are refused as ever.
+        wire.exchange(get(FOO)).await.starts_with("HTTP/1.1 503");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_narrows_a_handler_leaves_it_optional() {
+    let h2c = || H2c::new(app(&Log::default()));
+    assert!(h2c().is_optional());
+    assert!(h2c().when(|_head| true).is_optional());
+    assert!(h2c().with_body_limit(1).is_optional());
+    assert!(!echo(&Log::default(), "foo").is_optional());
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_without_an_end_ends_with_the_drain_if_it_waits_for_it() {
     let connections = Connections::new();
     let waits = connections.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |request: Request<RequestBody>| {
         let draining = waits.draining();
         async move {
             if request.uri().path() == "/endless" {
@@ -105,7 +132,7 @@ async fn an_answer_without_an_end_ends_with_the_drain_if_it_waits_for_it() {
     let layer = UpgradeLayer::new()
         .with_connections(connections.clone())
         .on("h2c", H2c::new(service.clone()));
-    let mut client = Client::to(Wire::serve(layer.layer(service)), Log::default());
+    let mut client = Client::to(Wire::serve(layer.layer(http1(service))), Log::default());
     client.upgrade(get(&offer())).await;
     let frames = client.exchange([preface(), request_on(3, "/endless")].concat()).await;
     assert_eq!(frames, ["SETTINGS ACK"]);
@@ -114,5 +141,6 @@ async fn an_answer_without_an_end_ends_with_the_drain_if_it_waits_for_it() {
     let frames = answer_pings(&mut client, frames).await;
     assert!(frames.iter().any(|frame| frame == "DATA 3 2 END"), "{frames:?}");
     assert!(client.ended);
+    client.leave().await;
     assert_eq!(connections.active(), 0);
 }
