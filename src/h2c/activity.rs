@@ -23,6 +23,7 @@ pub(super) struct Activity {
     streams: AtomicUsize,
     /// When a stream ended last, in nanoseconds since the start.
     last_end: AtomicU64,
+    reads: AtomicU64,
     written: AtomicU64,
 }
 
@@ -35,6 +36,7 @@ impl Activity {
             closing: AtomicBool::new(false),
             streams: AtomicUsize::new(0),
             last_end: AtomicU64::new(0),
+            reads: AtomicU64::new(0),
             written: AtomicU64::new(0),
         }
     }
@@ -67,6 +69,15 @@ impl Activity {
 
     pub(super) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::Acquire)
+    }
+
+    /// Notes that the client has sent something.
+    pub(super) fn read(&self) {
+        self.reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn reads(&self) -> u64 {
+        self.reads.load(Ordering::Relaxed)
     }
 
     pub(super) fn wrote(&self, bytes: usize) {

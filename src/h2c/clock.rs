@@ -31,7 +31,7 @@ pub(super) enum Strike {
     NoPreface,
     /// The connection was idle for too long, or is too old: time for GOAWAY.
     Leave,
-    /// GOAWAY is sent, nothing is left to be answered, and the client does not say that it got it.
+    /// GOAWAY is sent, no request is left to be answered, and the client has been silent since.
     Gone,
 }
 
@@ -40,8 +40,8 @@ pin_project! {
     pub(super) struct Clock<'a> {
         activity: &'a Activity,
         limits: Limits,
-        // When GOAWAY was sent.
-        left: Option<Instant>,
+        // When GOAWAY was sent, and how often the client was read before.
+        left: Option<(Instant, u64)>,
         // Whether the timer is set.
         is_set: bool,
         #[pin]
@@ -58,7 +58,7 @@ impl<'a> Clock<'a> {
     /// Notes that GOAWAY is sent.
     pub(super) fn leave(self: Pin<&mut Self>) {
         let this = self.project();
-        *this.left = Some(Instant::now());
+        *this.left = Some((Instant::now(), this.activity.reads()));
         *this.is_set = true;
         this.timer.reset(Instant::now());
     }
@@ -70,7 +70,9 @@ impl<'a> Clock<'a> {
             let now = Instant::now();
             let next = match *this.left {
                 None => before(this.activity, *this.limits, now),
-                Some(left) => behind(this.activity, left, now),
+                // Whether it has got everything is known to HTTP/2, from its answer to a PING.
+                Some((_, reads)) if reads != this.activity.reads() => Ok(None),
+                Some((left, _)) => behind(this.activity, left, now),
             };
             match next {
                 Ok(Some(next)) => this.timer.as_mut().reset(next),
@@ -179,5 +181,13 @@ mod tests {
             });
             assert_eq!(strike(clock.as_mut()).await, (Strike::Gone, expected));
         }
+        // One that does is HTTP/2's to end.
+        let activity = Activity::new();
+        let mut clock = pin!(Clock::new(&activity, limits(None, None)));
+        clock.as_mut().leave();
+        activity.read();
+        let mut forever = tokio_test::task::spawn(strike(clock.as_mut()));
+        advance(100 * SECOND).await;
+        tokio_test::assert_pending!(forever.poll());
     }
 }

@@ -111,7 +111,11 @@ where
         let this = &mut *self;
         loop {
             match &mut this.reads {
-                Reads::Through => return Pin::new(&mut this.io).poll_read(cx, buf),
+                Reads::Through => {
+                    ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+                    this.activity.read();
+                    return Poll::Ready(Ok(()));
+                }
                 Reads::FirstFrame(head) => {
                     put(buf, head);
                     if head.is_empty() {

@@ -15,7 +15,7 @@ use super::support::*;
 use crate::support::*;
 
 /// Answers each PING of the server, as a client of HTTP/2 does, until there is none.
-async fn answer_pings(client: &mut Client, mut frames: Vec<String>) -> Vec<String> {
+pub(super) async fn answer_pings(client: &mut Client, mut frames: Vec<String>) -> Vec<String> {
     let mut all = frames.clone();
     while frames.iter().any(|frame| frame == "PING") {
         let pong = frame(6, 1, 0, &SHUTDOWN_PING);

@@ -8,3 +8,4 @@ mod request;
 mod reset;
 mod services;
 mod support;
+mod time;
