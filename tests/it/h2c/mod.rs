@@ -1,6 +1,7 @@
 //! HTTP/1.1 connections that go on in HTTP/2, frame for frame.
 
 mod connection;
+mod differential;
 mod draining;
 mod offers;
 mod prior_knowledge;
