@@ -3,6 +3,7 @@
 mod connection;
 mod differential;
 mod draining;
+mod ends;
 mod offers;
 mod prior_knowledge;
 mod request;
