@@ -5,6 +5,7 @@ use std::{convert::Infallible, time::Duration};
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
+use tokio::{io::AsyncWriteExt, time::Instant};
 use tower::{Layer, service_fn};
 use tower_upgrade::{
     Connections, UpgradeHandler, UpgradeLayer,
@@ -143,4 +144,52 @@ async fn an_answer_without_an_end_ends_with_the_drain_if_it_waits_for_it() {
     assert!(client.ended);
     client.leave().await;
     assert_eq!(connections.active(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_waits_until_the_client_has_everything() {
+    for leaves in [true, false] {
+        let log = Log::default();
+        let layer = layer(&log);
+        let mut client = Client::to(Wire::serve(layer.layer(http1(app(&log)))), log);
+        client.upgrade(get(&offer())).await;
+        client.exchange(preface()).await;
+        let connections = layer.connections();
+        let start = Instant::now();
+        let shutdown =
+            tokio::spawn(async move { connections.shutdown(Duration::from_secs(30)).await });
+        let frames = client.exchange("").await;
+        answer_pings(&mut client, frames).await;
+        assert!(client.ended && !shutdown.is_finished());
+        if leaves {
+            client.leave().await;
+        }
+        let shutdown = shutdown.await.unwrap();
+        assert_eq!((shutdown.finished, shutdown.aborted), (1, 0));
+        // A client that does not close its side holds a shutdown up for five seconds.
+        let expected = if leaves { 1..4 } else { 6..8 };
+        assert!(expected.contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flood_behind_goaway_does_not_hold_the_place() {
+    let log = Log::default();
+    let layer = layer(&log);
+    let mut client = Client::to(Wire::serve(layer.layer(http1(app(&log)))), log);
+    client.upgrade(get(&offer())).await;
+    client.exchange(preface()).await;
+    layer.connections().drain();
+    let frames = client.exchange("").await;
+    answer_pings(&mut client, frames).await;
+    assert!(client.ended);
+    let start = Instant::now();
+    let flood = tokio::spawn(async move {
+        while client.wire.io.write_all(&[b'x'; 10_000]).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    layer.connections().drained().await;
+    assert!(start.elapsed() <= Duration::from_secs(5), "{:?}", start.elapsed());
+    flood.await.unwrap();
 }

@@ -6,6 +6,7 @@ mod draining;
 mod ends;
 mod offers;
 mod prior_knowledge;
+mod reports;
 mod request;
 mod reset;
 mod services;
