@@ -203,6 +203,8 @@
 //! ```
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+#[cfg(feature = "axum")]
+mod axum;
 mod connections;
 mod error;
 #[cfg(feature = "h2c")]
@@ -228,13 +230,15 @@ pub use crate::{
     error::{BoxError, UpgradeError, UpgradeErrorKind},
     handler::{
         IntoSwitch, UpgradeHandler, When, WithBodyLimit,
-        rejection::Rejection,
+        rejection::{OwnBody, Rejection},
         switch::{IntoOutcome, Switch},
     },
     layer::{
         AtCapacity, UpgradeLayer,
+        bodies::{Bodies, Mapped, Transparent, Wrapped},
         body::UpgradeBody,
         future::UpgradeFuture,
+        make::IntoMakeService,
         outermost::{Outermost, OutermostBody, OutermostFuture, OutermostService},
         service::Upgrade,
     },

@@ -360,7 +360,7 @@ where
     fn upgrade(
         &self,
         request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static {
+    ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
         std::future::ready(self.switch(request).ok_or_else(|| StatusCode::BAD_REQUEST.into()))
     }
 }

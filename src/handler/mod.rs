@@ -1,5 +1,6 @@
 //! What a protocol implements: [`UpgradeHandler`], closures as handlers, and what narrows them.
 
+pub(crate) mod answer;
 pub(crate) mod rejection;
 pub(crate) mod switch;
 
@@ -53,18 +54,11 @@ use crate::negotiation::protocol::Protocol;
 ///         head.method == Method::GET
 ///     }
 ///
-///     // Not an `async fn`: the future outlives the borrow of the handler, so it takes along
-///     // what it needs.
-///     fn upgrade(
-///         &self,
-///         _request: Request<Bytes>,
-///     ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static {
-///         async {
-///             Ok(Switch::to(|io: Upgraded| async {
-///                 let (mut reader, mut writer) = tokio::io::split(io);
-///                 tokio::io::copy(&mut reader, &mut writer).await.map(drop)
-///             }))
-///         }
+///     async fn upgrade(&self, _request: Request<Bytes>) -> Result<Switch, Rejection> {
+///         Ok(Switch::to(|io: Upgraded| async {
+///             let (mut reader, mut writer) = tokio::io::split(io);
+///             tokio::io::copy(&mut reader, &mut writer).await.map(drop)
+///         }))
 ///     }
 /// }
 ///
@@ -72,6 +66,15 @@ use crate::negotiation::protocol::Protocol;
 /// assert!(!Echo.accepts(&head, &"echo".parse()?));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot handle an upgrade",
+    label = "not a handler",
+    note = "a handler is an `async` function or closure from `http::Request<bytes::Bytes>` to `Switch`, \
+            or to a `Result` of `Switch` and a `Rejection`, a `StatusCode`, `(StatusCode, &'static str)` \
+            or a `Response`",
+    note = "it has no other parameters: move state into a closure, and read headers, path and body \
+            from the request"
+)]
 pub trait UpgradeHandler: Send + Sync + 'static {
     /// Whether this handler takes the request over. The default is `true`.
     ///
@@ -154,7 +157,7 @@ pub trait UpgradeHandler: Send + Sync + 'static {
     fn upgrade(
         &self,
         request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static;
+    ) -> impl Future<Output = Result<Switch, Rejection>> + Send;
 
     /// Narrows [`accepts`](Self::accepts): the predicate is asked first.
     ///
@@ -239,7 +242,7 @@ where
     fn upgrade(
         &self,
         request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static {
+    ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
         let decision = self(request);
         async { decision.await.into_switch() }
     }
@@ -256,6 +259,12 @@ where
 ///
 /// assert!(Err::<Switch, _>(StatusCode::FORBIDDEN).into_switch().is_err());
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "a handler cannot return `{Self}`",
+    label = "this handler returns `{Self}`",
+    note = "a handler returns a `Switch`, or a `Result` of `Switch` and a `Rejection`, a `StatusCode`, \
+            `(StatusCode, &'static str)` or a `Response`"
+)]
 pub trait IntoSwitch {
     /// Converts the decision.
     ///
@@ -313,7 +322,7 @@ where
     fn upgrade(
         &self,
         request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static {
+    ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
         self.handler.upgrade(request)
     }
 }
@@ -362,7 +371,7 @@ where
     fn upgrade(
         &self,
         request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static {
+    ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
         self.handler.upgrade(request)
     }
 }
@@ -371,7 +380,7 @@ where
 #[derive(Clone)]
 pub(crate) struct BoxedHandler(Arc<dyn ErasedHandler>);
 
-type Decision = Pin<Box<dyn Future<Output = Result<Switch, Rejection>> + Send>>;
+type Decision<'h> = Pin<Box<dyn Future<Output = Result<Switch, Rejection>> + Send + 'h>>;
 
 impl BoxedHandler {
     pub(crate) fn new(handler: impl UpgradeHandler) -> Self {
@@ -394,7 +403,7 @@ impl BoxedHandler {
         self.0.reads_chunked_body()
     }
 
-    pub(crate) fn upgrade(&self, request: Request<Bytes>) -> Decision {
+    pub(crate) fn upgrade(&self, request: Request<Bytes>) -> Decision<'_> {
         self.0.upgrade(request)
     }
 }
@@ -405,7 +414,7 @@ trait ErasedHandler: Send + Sync {
     fn body_limit(&self) -> usize;
     fn is_optional(&self) -> bool;
     fn reads_chunked_body(&self) -> bool;
-    fn upgrade(&self, request: Request<Bytes>) -> Decision;
+    fn upgrade(&self, request: Request<Bytes>) -> Decision<'_>;
 }
 
 impl<H> ErasedHandler for H
@@ -428,7 +437,7 @@ where
         UpgradeHandler::reads_chunked_body(self)
     }
 
-    fn upgrade(&self, request: Request<Bytes>) -> Decision {
+    fn upgrade(&self, request: Request<Bytes>) -> Decision<'_> {
         Box::pin(UpgradeHandler::upgrade(self, request))
     }
 }

@@ -1,14 +1,18 @@
 //! The "no" of a handler: a response of its own, and a connection that stays HTTP.
 
-use std::fmt;
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll},
+};
 
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, UPGRADE},
+    header::{CONTENT_TYPE, Entry, UPGRADE},
 };
-use http_body::Body;
-use http_body_util::{BodyExt, Empty, Full, combinators::UnsyncBoxBody};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 
 use crate::{
     error::BoxError,
@@ -64,16 +68,19 @@ impl Rejection {
         response.into()
     }
 
-    /// Returns the response in a form that may answer an offer of `protocol`.
-    pub(crate) fn into_response(self, protocol: &Protocol<'_>) -> Response<OwnBody> {
+    /// Returns the response in a form that may answer an offer, of this protocol if it is known.
+    pub(crate) fn finish(self, protocol: Option<&Protocol<'_>>) -> Response<OwnBody> {
         let mut response = *self.response;
         if response.status().is_informational() {
-            response = Response::new(empty());
+            response = Response::new(OwnBody::empty());
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
         }
-        let names_no_protocol = !response.headers().contains_key(UPGRADE);
-        if names_no_protocol && response.status() == StatusCode::UPGRADE_REQUIRED {
-            response.headers_mut().insert(UPGRADE, protocol.to_header_value());
+        if response.status() == StatusCode::UPGRADE_REQUIRED {
+            if let (Entry::Vacant(upgrade), Some(protocol)) =
+                (response.headers_mut().entry(UPGRADE), protocol)
+            {
+                upgrade.insert(protocol.to_header_value());
+            }
         }
         if response.headers().contains_key(UPGRADE) {
             negotiation::add_upgrade_option(response.headers_mut());
@@ -85,7 +92,7 @@ impl Rejection {
 impl From<StatusCode> for Rejection {
     /// Makes a response without content.
     fn from(status: StatusCode) -> Self {
-        let mut response = Response::new(empty());
+        let mut response = Response::new(OwnBody::empty());
         *response.status_mut() = status;
         Self { response: Box::new(response) }
     }
@@ -111,8 +118,7 @@ where
     B::Error: Into<BoxError>,
 {
     fn from(response: Response<B>) -> Self {
-        let response = response.map(|body| body.map_err(Into::into).boxed_unsync());
-        Self { response: Box::new(response) }
+        Self { response: Box::new(response.map(OwnBody::new)) }
     }
 }
 
@@ -126,9 +132,48 @@ impl fmt::Debug for Rejection {
     }
 }
 
-/// The body of a response that the layer or a handler made.
-pub(crate) type OwnBody = UnsyncBoxBody<Bytes, BoxError>;
+/// The body of a response that a layer or a handler made itself.
+///
+/// [`UpgradeLayer::with_body`](crate::UpgradeLayer::with_body) turns it into the type that the inner
+/// service's responses have.
+pub struct OwnBody(UnsyncBoxBody<Bytes, BoxError>);
 
-pub(crate) fn empty() -> OwnBody {
-    Empty::new().map_err(|never| match never {}).boxed_unsync()
+impl OwnBody {
+    pub(crate) fn new<B>(body: B) -> Self
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<BoxError>,
+    {
+        Self(body.map_err(Into::into).boxed_unsync())
+    }
+
+    pub(crate) fn empty() -> Self {
+        Self(UnsyncBoxBody::default())
+    }
+}
+
+impl Body for OwnBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl fmt::Debug for OwnBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("OwnBody").finish_non_exhaustive()
+    }
 }

@@ -13,6 +13,7 @@ use http::{
 };
 use pin_project_lite::pin_project;
 
+use super::answer::Link;
 use crate::{
     connections::upgraded::Upgraded,
     error::BoxError,
@@ -40,9 +41,11 @@ use crate::{
 /// ```
 #[must_use = "a switch does nothing unless the handler returns it"]
 pub struct Switch {
-    headers: HeaderMap,
+    pub(super) headers: HeaderMap,
     protocols: Option<String>,
     run: Run,
+    /// To the layer that waits for the inner service's answer, if it is known.
+    pub(super) link: Option<Link>,
 }
 
 /// What runs on the connection.
@@ -83,8 +86,8 @@ impl Switch {
     /// The function is dropped, and never called, if the HTTP server does not take this 101 to send
     /// it; see [layer order](crate#layer-order) for what can escape notice.
     ///
-    /// A block that only loops has a type that is neither. Make it an `async fn` that says what it
-    /// returns, such as `io::Result<()>`.
+    /// A block that only loops returns neither. Put the loop into an `async fn` that returns
+    /// `io::Result<()>`.
     pub fn to<F, Fut>(run: F) -> Self
     where
         F: FnOnce(Upgraded) -> Fut + Send + 'static,
@@ -95,7 +98,15 @@ impl Switch {
             headers: HeaderMap::new(),
             protocols: None,
             run: Box::new(|io| Box::pin(End { run: run(io) })),
+            link: None,
         }
+    }
+
+    /// Ties the switch to the layer that handed the request to the inner service.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn with_link(mut self, link: Option<Link>) -> Self {
+        self.link = link;
+        self
     }
 
     /// Adds a field to the 101. Fields of the same name are sent in the order in which they were
@@ -168,7 +179,7 @@ impl Switch {
 
 impl fmt::Debug for Switch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { headers, protocols, run: _ } = self;
+        let Self { headers, protocols, run: _, link: _ } = self;
         f.debug_struct("Switch")
             .field("headers", headers)
             .field("protocols", protocols)
@@ -221,6 +232,14 @@ impl std::error::Error for InvalidSwitch {}
 /// assert!(().into_outcome().is_ok());
 /// assert!(Err::<(), _>(std::fmt::Error).into_outcome().is_err());
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "what runs on a connection cannot return `{Self}`",
+    label = "this returns `{Self}`",
+    note = "it returns `()`, or `Result<(), E>` with any error: end the block with `Ok::<(), E>(())`, \
+            or drop a value with `.map(drop)`",
+    note = "a block that only loops returns `!`: put it into an `async fn` that returns \
+            `std::io::Result<()>`"
+)]
 pub trait IntoOutcome {
     /// Converts the end of a run.
     ///

@@ -1,16 +1,15 @@
-//! Decision 2, switch or refuse: from the request that a handler owns to the end of what it runs;
-//! and the answers that the layer makes itself.
+//! Decision 2, switch or reject: from the request that a handler owns to the response; and the answers
+//! that the layer makes itself.
 
+pub(crate) mod inner;
 pub(crate) mod sent;
+pub(crate) mod switching;
 pub(crate) mod token;
 
 use std::{
-    any::Any,
-    future::Future,
-    panic::{self, AssertUnwindSafe},
-    pin::{Pin, pin},
+    pin::pin,
     sync::{Arc, Weak},
-    task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -21,32 +20,53 @@ use http::{
 };
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use hyper::upgrade::OnUpgrade;
-use pin_project_lite::pin_project;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout_at},
+use tokio::time::{Instant, timeout_at};
+
+use self::switching::{CatchPanic, Switching};
+use crate::{
+    connections::{
+        NoPlace, Place,
+        session::{FOREVER, Observer, Session},
+    },
+    error::{BoxError, UpgradeErrorKind},
+    handler::{BoxedHandler, rejection::OwnBody},
+    negotiation::{length::Length, protocol::Protocol},
 };
 
-use self::{sent::SwitchingBody, token::Token};
-use crate::{
-    connections::{NoPlace, session::Session, task, upgraded::Upgraded},
-    error::{BoxError, UpgradeErrorKind},
-    handler::{
-        BoxedHandler,
-        rejection::{self, OwnBody},
-        switch::{Run, Switch},
-    },
-    negotiation::length::Length,
-};
+/// What goes for all handshakes of a layer.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    pub(crate) observer: Observer,
+    pub(crate) max_connections: usize,
+    pub(crate) timeout: Duration,
+}
+
+impl Settings {
+    pub(crate) fn reserve(&self) -> Result<Place, NoPlace> {
+        self.observer.connections.reserve(self.max_connections)
+    }
+
+    pub(crate) fn begin(
+        &self,
+        place: Place,
+        protocol: Protocol<'static>,
+        head: &request::Parts,
+    ) -> Session {
+        self.observer.begin(place, protocol, head, self.timeout)
+    }
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { observer: Observer::default(), max_connections: usize::MAX, timeout: TIMEOUT }
+    }
+}
 
 /// A request that a handler took over.
 pub(crate) struct Handshake {
     pub(crate) handler: BoxedHandler,
-    pub(crate) on_upgrade: OnUpgrade,
-    /// The outermost layer's, if there is one.
-    pub(crate) token: Option<Token>,
-    pub(crate) session: Arc<Session>,
+    pub(crate) timeout: Duration,
+    pub(crate) switching: Switching,
 }
 
 impl Handshake {
@@ -64,8 +84,8 @@ impl Handshake {
         B: Body,
         B::Error: Into<BoxError>,
     {
-        let session = Arc::clone(&self.session);
-        let deadline = Instant::now() + self.session.handshake_timeout();
+        let session = Arc::clone(&self.switching.session);
+        let deadline = deadline(self.timeout);
         let response = session.instrument(self.decide(head, body, length, alive, deadline));
         let aborted = || {
             session.failed(UpgradeErrorKind::Aborted, None);
@@ -86,7 +106,8 @@ impl Handshake {
         B: Body,
         B::Error: Into<BoxError>,
     {
-        let Self { handler, session, .. } = &self;
+        let Self { handler, timeout: _, switching } = self;
+        let session = Arc::clone(&switching.session);
         let body = read(body, length, handler.body_limit());
         let (body, trailers) = match timeout_at(deadline, body).await {
             Ok(Ok(read)) => read,
@@ -100,8 +121,7 @@ impl Handshake {
                 return closing(StatusCode::REQUEST_TIMEOUT);
             }
         };
-        let lines = head.headers.get_all(UPGRADE).iter();
-        let offer: HeaderMap = lines.map(|line| (UPGRADE, line.clone())).collect();
+        let offer = offer(&head.headers);
         head.extensions.insert(session.protocol().clone());
         if let Some(trailers) = trailers {
             head.extensions.insert(Trailers(trailers));
@@ -109,9 +129,9 @@ impl Handshake {
         let request = Request::from_parts(head, body);
         let decision = CatchPanic { future: async { handler.upgrade(request).await } };
         match timeout_at(deadline, decision).await {
-            Ok(Ok(Ok(switch))) => self.switch(switch, &offer, alive, deadline),
+            Ok(Ok(Ok(switch))) => switching.to(switch, &offer, alive, deadline),
             Ok(Ok(Err(rejection))) => {
-                let response = rejection.into_response(session.protocol());
+                let response = rejection.finish(Some(session.protocol()));
                 session.rejected(response.status());
                 response
             }
@@ -125,98 +145,6 @@ impl Handshake {
             }
         }
     }
-
-    /// Makes the 101, and has the connection waited for.
-    fn switch(
-        self,
-        switch: Switch,
-        offer: &HeaderMap,
-        alive: Weak<()>,
-        deadline: Instant,
-    ) -> Response<OwnBody> {
-        let Self { handler: _, on_upgrade, token, session } = self;
-        let (headers, run) = match switch.into_parts(session.protocol(), offer) {
-            Ok(parts) => parts,
-            Err(error) => {
-                session.failed(UpgradeErrorKind::Switch, Some(error.into()));
-                return plain(StatusCode::INTERNAL_SERVER_ERROR);
-            }
-        };
-        let (sender, sent) = oneshot::channel();
-        let sent = Sent { receiver: sent, is_certain: token.is_some() };
-        let body = match token {
-            Some(token) => {
-                // `into_parts` always names the protocols.
-                token.register(headers[UPGRADE].clone(), sender);
-                rejection::empty()
-            }
-            None => {
-                SwitchingBody::new(alive, sender).map_err(|never| match never {}).boxed_unsync()
-            }
-        };
-        // hyper hands over the connection only after it has written the response, so nobody could
-        // wait for it here.
-        let connection = connection(Arc::clone(&session), sent, on_upgrade, deadline, run);
-        task::spawn(session.instrument(connection));
-        let mut response = Response::new(body);
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
-        *response.headers_mut() = headers;
-        response
-    }
-}
-
-/// Runs what the handler switched to, once the 101 is sent and the connection free.
-async fn connection(
-    session: Arc<Session>,
-    sent: Sent,
-    on_upgrade: OnUpgrade,
-    deadline: Instant,
-    run: Run,
-) {
-    // Pinned here, because a future that is handed to another `async fn` is held twice, and
-    // these are held as long as the connection.
-    let connection = pin!(CatchPanic {
-        future: async {
-            let io = timeout_at(deadline, hand_over(sent, on_upgrade)).await;
-            let io = io.map_err(|late| (UpgradeErrorKind::TimedOut, Some(late.into())))??;
-            session.switched();
-            let io = Upgraded::new(io, Arc::clone(&session));
-            run(io).await.map_err(|error| (UpgradeErrorKind::Handler, Some(error)))
-        }
-    });
-    let (kind, source) = match session.aborting().unless_raised(connection).await {
-        Some(Ok(Ok(()))) => return,
-        Some(Ok(Err(failure))) => failure,
-        Some(Err(panic)) => (UpgradeErrorKind::Panicked, Some(panic)),
-        None => (UpgradeErrorKind::Aborted, None),
-    };
-    session.failed(kind, source);
-}
-
-/// Hears whether the 101 is sent.
-struct Sent {
-    receiver: oneshot::Receiver<()>,
-    /// It is the outermost layer that tells.
-    is_certain: bool,
-}
-
-/// Waits until the HTTP server has taken our 101 and has handed over the connection.
-async fn hand_over(
-    sent: Sent,
-    on_upgrade: OnUpgrade,
-) -> Result<hyper::upgrade::Upgraded, (UpgradeErrorKind, Option<BoxError>)> {
-    if sent.receiver.await.is_err() {
-        let remedy = (!sent.is_certain).then(|| REMEDY.into());
-        return Err((UpgradeErrorKind::Replaced, remedy));
-    }
-    on_upgrade.await.map_err(|error| {
-        let kind = if error.is_user() {
-            UpgradeErrorKind::NotEnabled
-        } else {
-            UpgradeErrorKind::Disconnected
-        };
-        (kind, Some(error.into()))
-    })
 }
 
 /// Reads a body to its end. Fails with the status to answer.
@@ -257,6 +185,16 @@ pub(crate) struct Trailers(
     #[cfg_attr(not(feature = "h2c"), expect(dead_code))] pub(crate) HeaderMap,
 );
 
+/// The `Upgrade` lines of a request, which its 101 is held to.
+fn offer(headers: &HeaderMap) -> HeaderMap {
+    headers.get_all(UPGRADE).iter().map(|line| (UPGRADE, line.clone())).collect()
+}
+
+/// When a handshake that begins now has to be over.
+fn deadline(timeout: Duration) -> Instant {
+    Instant::now() + timeout.min(FOREVER)
+}
+
 /// Answers a request for which there is no place.
 pub(crate) fn turn_away(no_place: NoPlace, length: Length) -> Response<OwnBody> {
     // RFC 9110 §10.1.1 wants it said if a body is left unread.
@@ -278,45 +216,12 @@ fn closing(status: StatusCode) -> Response<OwnBody> {
 }
 
 fn plain(status: StatusCode) -> Response<OwnBody> {
-    let mut response = Response::new(rejection::empty());
+    let mut response = Response::new(OwnBody::empty());
     *response.status_mut() = status;
     response
 }
 
-pin_project! {
-    /// Runs a handler's future. A panic in it becomes an error that holds the panic's message.
-    struct CatchPanic<F> {
-        #[pin]
-        future: F,
-    }
-}
-
-impl<F> Future for CatchPanic<F>
-where
-    F: Future,
-{
-    type Output = Result<F::Output, BoxError>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let future = self.project().future;
-        // The future is not polled again after a panic, so nobody sees what it may have left
-        // broken.
-        match panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(panic_message(&*payload))),
-        }
-    }
-}
-
-/// The text that a panic was called with.
-fn panic_message(payload: &(dyn Any + Send)) -> BoxError {
-    let text = payload.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-    text.unwrap_or("a value that is not text").into()
-}
-
-/// What [`UpgradeErrorKind::Replaced`] says if no outermost layer is there.
-const REMEDY: &str = "put `UpgradeLayer::outermost()` around all layers of the server: a layer that \
-                      hides the body of the 101, or its end, has this one take the 101 for replaced";
-
 const SHORTER: &str = "the body is shorter than its head says";
+
+/// Long enough for a slow network and a slow database, short enough for half-open handshakes.
+const TIMEOUT: Duration = Duration::from_secs(10);

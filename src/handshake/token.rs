@@ -64,7 +64,7 @@ struct Handshake {
 /// What the outermost layer does with a response.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// It is not a 101 of this layer: it passes as it is.
+    /// It is no 101, or that of somebody else: it passes as it is.
     Pass,
     /// It is the 101 of the handshake that waits for this sender.
     Confirm(oneshot::Sender<()>),
@@ -101,15 +101,15 @@ impl Exit {
 
     /// Decides about the response with this status and these headers. Later handshakes are refused.
     pub(crate) fn leave(&self, status: StatusCode, headers: &mut HeaderMap) -> Verdict {
-        match (self.replace(Registered::Refused), status) {
-            (
-                Registered::Handshake(Handshake { upgrade, sent }),
-                StatusCode::SWITCHING_PROTOCOLS,
-            ) if is_only_value(headers, &upgrade) => {
-                // The handshake may have timed out, or been aborted, on the way of its 101.
-                if sent.is_closed() {
-                    return Verdict::Unavailable;
-                }
+        let registered = self.replace(Registered::Refused);
+        if matches!(registered, Registered::Nothing) || status != StatusCode::SWITCHING_PROTOCOLS {
+            return Verdict::Pass;
+        }
+        match registered {
+            // The handshake may have timed out, or been aborted, on the way of its 101.
+            Registered::Handshake(Handshake { upgrade, sent })
+                if is_only_value(headers, &upgrade) && !sent.is_closed() =>
+            {
                 // Two things that layers do to the headers of any response: they set `Connection`,
                 // which loses the option that goes with `Upgrade`, and they add framing, which a 101
                 // must not have (RFC 9110 §8.6, RFC 9112 §6.1).
@@ -118,8 +118,7 @@ impl Exit {
                 headers.remove(TRANSFER_ENCODING);
                 Verdict::Confirm(sent)
             }
-            (Registered::Refused, StatusCode::SWITCHING_PROTOCOLS) => Verdict::Unavailable,
-            _ => Verdict::Pass,
+            _ => Verdict::Unavailable,
         }
     }
 }

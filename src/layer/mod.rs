@@ -1,7 +1,9 @@
 //! What a user configures: which handlers there are, and what goes for all of them.
 
+pub(crate) mod bodies;
 pub(crate) mod body;
 pub(crate) mod future;
+pub(crate) mod make;
 pub(crate) mod outermost;
 pub(crate) mod service;
 
@@ -10,11 +12,16 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::request;
 use tower::Layer;
 
-use self::{outermost::Outermost, service::Upgrade};
+use self::{
+    bodies::{Mapped, Wrapped},
+    outermost::Outermost,
+    service::Upgrade,
+};
 use crate::{
-    connections::{Connections, session::Observer},
+    connections::Connections,
     error::UpgradeError,
-    handler::{BoxedHandler, UpgradeHandler},
+    handler::{BoxedHandler, UpgradeHandler, rejection::OwnBody},
+    handshake::Settings,
     negotiation::{
         Candidate, Preference,
         protocol::{Pattern, Protocol},
@@ -31,8 +38,9 @@ use crate::{
 /// See the [crate's documentation](crate) for an example and for where it goes among other layers.
 #[derive(Clone, Debug, Default)]
 #[must_use = "a layer does nothing unless it is put around a service"]
-pub struct UpgradeLayer {
+pub struct UpgradeLayer<M = Wrapped> {
     config: Arc<Config>,
+    bodies: M,
 }
 
 /// What [`UpgradeLayer`] was told.
@@ -40,10 +48,8 @@ pub struct UpgradeLayer {
 pub(crate) struct Config {
     pub(crate) registrations: Vec<Registration>,
     pub(crate) preference: Preference,
-    pub(crate) max_connections: usize,
     pub(crate) at_capacity: AtCapacity,
-    pub(crate) handshake_timeout: Duration,
-    pub(crate) observer: Observer,
+    pub(crate) handshakes: Settings,
 }
 
 impl Default for Config {
@@ -51,10 +57,8 @@ impl Default for Config {
         Self {
             registrations: Vec::new(),
             preference: Preference::default(),
-            max_connections: usize::MAX,
             at_capacity: AtCapacity::default(),
-            handshake_timeout: HANDSHAKE_TIMEOUT,
-            observer: Observer::default(),
+            handshakes: Settings::default(),
         }
     }
 }
@@ -123,6 +127,69 @@ impl UpgradeLayer {
     pub fn outermost() -> Outermost {
         Outermost::default()
     }
+}
+
+impl<M> UpgradeLayer<M> {
+    /// Has the service answer with the body type of the inner service, instead of one that wraps it.
+    ///
+    /// `make` makes the bodies of the layer's own responses, such as rejections. The inner service's
+    /// pass as they are, which saves the allocation that a router makes when it boxes a body of another
+    /// type.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    ///
+    /// use bytes::Bytes;
+    /// use http::{Request, Response};
+    /// use http_body_util::{BodyExt, Empty, combinators::UnsyncBoxBody};
+    /// use tower::{Layer, ServiceExt, service_fn};
+    /// use tower_upgrade::{BoxError, UpgradeLayer};
+    ///
+    /// type Body = UnsyncBoxBody<Bytes, BoxError>;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Infallible> {
+    /// let inner = service_fn(|_request: Request<Empty<Bytes>>| async {
+    ///     Ok::<_, Infallible>(Response::new(Body::default()))
+    /// });
+    /// let service = UpgradeLayer::new().with_body(|body| body.boxed_unsync()).layer(inner);
+    /// let response: Response<Body> = service.oneshot(Request::new(Empty::new())).await?;
+    /// # assert_eq!(response.status(), 200);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn with_body<B>(self, make: fn(OwnBody) -> B) -> UpgradeLayer<Mapped<B>> {
+        UpgradeLayer { config: self.config, bodies: Mapped(make) }
+    }
+
+    /// Has the service answer with axum's body: [`with_body`](Self::with_body) of
+    /// `axum::body::Body::new`.
+    ///
+    /// So the layer around a whole `Router` can be served by `axum::serve`, and on a `Router` it costs
+    /// no allocation for each response.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use axum::{Router, routing::get};
+    /// use tower::Layer;
+    /// use tower_upgrade::UpgradeLayer;
+    ///
+    /// # async fn serve(listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let app: Router = Router::new().route("/", get(|| async { "plain" }));
+    /// let service = UpgradeLayer::new().for_axum().layer(app);
+    /// axum::serve(listener, service.into_make_service()).await
+    /// # }
+    /// ```
+    ///
+    /// With the address of the client: `axum::ServiceExt::into_make_service_with_connect_info`.
+    #[cfg(feature = "axum")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+    pub fn for_axum(self) -> UpgradeLayer<Mapped<axum_core::body::Body>> {
+        self.with_body(axum_core::body::Body::new)
+    }
 
     /// Registers a handler for a protocol.
     ///
@@ -157,10 +224,87 @@ impl UpgradeLayer {
     /// assert!(format!("{layer:?}").contains("echo/2"));
     /// ```
     #[track_caller]
-    pub fn on<H>(mut self, protocol: &str, handler: H) -> Self
+    pub fn on<H>(self, protocol: &str, handler: H) -> Self
     where
         H: UpgradeHandler,
     {
+        self.register(protocol, Some(BoxedHandler::new(handler)))
+    }
+
+    /// Has the inner service decide about a protocol, in its usual place: routes, extractors, state,
+    /// sessions and authentication come first, and a plain page and a socket can share a path.
+    ///
+    /// A request that offers the protocol, and has no body, goes to the inner service with the agreed
+    /// [`Protocol`]`<'static>` in its extensions. If the response is a [`Switch`](crate::Switch) (see
+    /// [`Switch::into_response`](crate::Switch::into_response)), the layer sends the 101 and runs it.
+    /// Every other response is sent as it is.
+    ///
+    /// [`max_connections`](Self::max_connections) is asked when the inner service has said yes, and so
+    /// is a drain. The answer is then a 503 in both cases, with [`AtCapacity::Forward`] too. The
+    /// [handshake timeout](Self::handshake_timeout) also begins with the yes.
+    ///
+    /// hyper's `OnUpgrade` stays in the extensions, so that axum's `WebSocketUpgrade` still works
+    /// inside.
+    ///
+    /// # Panics
+    ///
+    /// As [`on`](Self::on) does.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::convert::Infallible;
+    ///
+    /// use bytes::Bytes;
+    /// use http::{Request, Response, StatusCode};
+    /// use http_body_util::Full;
+    /// use hyper::body::Incoming;
+    /// use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// use tower::{Layer, service_fn};
+    /// use tower_upgrade::{Protocol, Switch, UpgradeLayer, Upgraded};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// async fn app(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    ///     let offer = request.extensions().get::<Protocol<'static>>();
+    ///     Ok(match (request.uri().path(), offer) {
+    ///         ("/greet", Some(_)) => Switch::to(|mut io: Upgraded| async move {
+    ///             io.write_all(b"hello").await
+    ///         })
+    ///         .into_response(),
+    ///         ("/greet", None) => Response::new("a plain greeting".into()),
+    ///         _ => Response::builder().status(StatusCode::NOT_FOUND).body("no".into()).unwrap(),
+    ///     })
+    /// }
+    ///
+    /// let service = UpgradeLayer::new().on_inner("greet/1").layer(service_fn(app));
+    /// # let (mut client, server) = tokio::io::duplex(1024);
+    /// # tokio::spawn(
+    /// #     hyper::server::conn::http1::Builder::new()
+    /// #         .serve_connection(TokioIo::new(server), TowerToHyperService::new(service))
+    /// #         .with_upgrades(),
+    /// # );
+    ///
+    /// // `client` is the other end of a connection to the service.
+    /// let offer = "Host: a.test\r\nConnection: upgrade\r\nUpgrade: greet/1\r\n\r\n";
+    /// client.write_all(format!("GET /nope HTTP/1.1\r\n{offer}").as_bytes()).await?;
+    /// client.write_all(format!("GET /greet HTTP/1.1\r\n{offer}").as_bytes()).await?;
+    /// let mut answers = String::new();
+    /// client.read_to_string(&mut answers).await?;
+    /// assert!(answers.starts_with("HTTP/1.1 404 Not Found\r\n"));
+    /// assert!(answers.contains("HTTP/1.1 101 Switching Protocols\r\n"));
+    /// assert!(answers.ends_with("\r\n\r\nhello"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[track_caller]
+    pub fn on_inner(self, protocol: &str) -> Self {
+        self.register(protocol, None)
+    }
+
+    #[track_caller]
+    fn register(mut self, protocol: &str, handler: Option<BoxedHandler>) -> Self {
         let pattern = match Pattern::parse(protocol) {
             Ok(pattern) => pattern,
             Err(error) => panic!("cannot register a handler: {error}"),
@@ -170,8 +314,7 @@ impl UpgradeLayer {
                 "cannot register a handler: no client sends `{protocol}`; clients send `{token}`"
             );
         }
-        let registration = Registration { pattern, handler: BoxedHandler::new(handler) };
-        self.config_mut().registrations.push(registration);
+        self.config_mut().registrations.push(Registration { pattern, handler });
         self
     }
 
@@ -218,14 +361,14 @@ impl UpgradeLayer {
     where
         F: Fn(UpgradeError) + Send + Sync + 'static,
     {
-        self.config_mut().observer.on_failure = OnFailure::new(callback);
+        self.config_mut().handshakes.observer.on_failure = OnFailure::new(callback);
         self
     }
 
     /// Returns the connections that this layer and its clones upgrade: those that it was
     /// [given](Self::with_connections), if that was before.
     pub fn connections(&self) -> Connections {
-        self.config.observer.connections.clone()
+        self.config.handshakes.observer.connections.clone()
     }
 
     /// Counts this layer's connections among others. The default is that a layer and its clones
@@ -247,7 +390,7 @@ impl UpgradeLayer {
     /// assert!(admin.connections().is_draining() && public.connections().is_draining());
     /// ```
     pub fn with_connections(mut self, connections: Connections) -> Self {
-        self.config_mut().observer.connections = connections;
+        self.config_mut().handshakes.observer.connections = connections;
         self
     }
 
@@ -256,7 +399,7 @@ impl UpgradeLayer {
     ///
     /// [`at_capacity`](Self::at_capacity) says what happens to one more.
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.config_mut().max_connections = connections;
+        self.config_mut().handshakes.max_connections = connections;
         self
     }
 
@@ -281,10 +424,10 @@ impl UpgradeLayer {
     /// use tower_upgrade::UpgradeLayer;
     ///
     /// let layer = UpgradeLayer::new().handshake_timeout(Duration::from_secs(3));
-    /// assert!(format!("{layer:?}").contains("handshake_timeout: 3s"));
+    /// assert!(format!("{layer:?}").contains("timeout: 3s"));
     /// ```
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.config_mut().handshake_timeout = timeout;
+        self.config_mut().handshakes.timeout = timeout;
         self
     }
 
@@ -293,19 +436,23 @@ impl UpgradeLayer {
     }
 }
 
-impl<S> Layer<S> for UpgradeLayer {
-    type Service = Upgrade<S>;
+impl<S, M> Layer<S> for UpgradeLayer<M>
+where
+    M: Clone,
+{
+    type Service = Upgrade<S, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Upgrade::new(inner, Arc::clone(&self.config))
+        Upgrade::new(inner, Arc::clone(&self.config), self.bodies.clone())
     }
 }
 
-/// A handler, and what it is registered for.
+/// A protocol that is registered, and who decides about it.
 #[derive(Clone)]
 pub(crate) struct Registration {
     pattern: Pattern,
-    pub(crate) handler: BoxedHandler,
+    /// `None` stands for the inner service.
+    pub(crate) handler: Option<BoxedHandler>,
 }
 
 impl Candidate for Registration {
@@ -314,15 +461,15 @@ impl Candidate for Registration {
     }
 
     fn body_limit(&self) -> usize {
-        self.handler.body_limit()
+        self.handler.as_ref().map_or(0, BoxedHandler::body_limit)
     }
 
     fn reads_chunked_body(&self) -> bool {
-        self.handler.reads_chunked_body()
+        self.handler.as_ref().is_some_and(BoxedHandler::reads_chunked_body)
     }
 
     fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool {
-        self.handler.accepts(head, protocol)
+        self.handler.as_ref().is_none_or(|handler| handler.accepts(head, protocol))
     }
 }
 
@@ -332,6 +479,3 @@ impl fmt::Debug for Registration {
         f.debug_tuple("Registration").field(&pattern.to_string()).finish()
     }
 }
-
-/// Long enough for a slow network and a slow database, short enough for half-open handshakes.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -14,9 +14,16 @@ use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use tower::{Layer, Service};
 
-use crate::handshake::{
-    sent::SwitchingBody,
-    token::{Exit, Token, Verdict},
+use super::{
+    bodies::{Bodies, Mapped, Transparent},
+    make::IntoMakeService,
+};
+use crate::{
+    handler::rejection::OwnBody,
+    handshake::{
+        sent::SwitchingBody,
+        token::{Exit, Token, Verdict},
+    },
 };
 
 /// A [`Layer`] to put around all other layers of a server, so that each [`UpgradeLayer`] below it
@@ -33,32 +40,78 @@ use crate::handshake::{
 /// [`UpgradeLayer::outermost`]: crate::UpgradeLayer::outermost
 #[derive(Clone, Copy, Debug, Default)]
 #[must_use = "a layer does nothing unless it is put around a service"]
-pub struct Outermost {
-    _private: (),
+pub struct Outermost<M = Transparent> {
+    bodies: M,
 }
 
-impl<S> Layer<S> for Outermost {
-    type Service = OutermostService<S>;
+impl<M> Outermost<M> {
+    /// Has the service answer with the body type of the inner service, as
+    /// [`UpgradeLayer::with_body`] does.
+    ///
+    /// [`UpgradeLayer::with_body`]: crate::UpgradeLayer::with_body
+    pub fn with_body<B>(self, make: fn(OwnBody) -> B) -> Outermost<Mapped<B>> {
+        Outermost { bodies: Mapped(make) }
+    }
+
+    /// Has the service answer with axum's body: [`with_body`](Self::with_body) of
+    /// `axum::body::Body::new`.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use axum::{Router, routing::get};
+    /// use tower::Layer;
+    /// use tower_upgrade::UpgradeLayer;
+    ///
+    /// # async fn serve(listener: tokio::net::TcpListener) -> std::io::Result<()> {
+    /// let app: Router = Router::new().route("/", get(|| async { "plain" }));
+    /// let service = UpgradeLayer::outermost().for_axum().layer(app);
+    /// axum::serve(listener, service.into_make_service()).await
+    /// # }
+    /// ```
+    #[cfg(feature = "axum")]
+    #[cfg_attr(docsrs, doc(cfg(feature = "axum")))]
+    pub fn for_axum(self) -> Outermost<Mapped<axum_core::body::Body>> {
+        self.with_body(axum_core::body::Body::new)
+    }
+}
+
+impl<S, M> Layer<S> for Outermost<M>
+where
+    M: Clone,
+{
+    type Service = OutermostService<S, M>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        OutermostService { inner }
+        OutermostService { inner, bodies: self.bodies.clone() }
     }
 }
 
 /// The [`Service`] that [`Outermost`] makes. Its readiness and its errors are those of the inner
 /// service.
 #[derive(Clone, Copy, Debug)]
-pub struct OutermostService<S> {
+pub struct OutermostService<S, M = Transparent> {
     inner: S,
+    bodies: M,
 }
 
-impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for OutermostService<S>
+impl<S, M> OutermostService<S, M> {
+    /// Makes a service that makes a clone of this one for each connection, for `axum::serve`.
+    ///
+    /// See [`Outermost::for_axum`] for an example.
+    pub fn into_make_service(self) -> IntoMakeService<Self> {
+        IntoMakeService::new(self)
+    }
+}
+
+impl<S, M, ReqBody, ResBody> Service<Request<ReqBody>> for OutermostService<S, M>
 where
     S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    M: Bodies<ResBody>,
 {
-    type Response = Response<OutermostBody<ResBody>>;
+    type Response = Response<M::Body>;
     type Error = S::Error;
-    type Future = OutermostFuture<S::Future>;
+    type Future = OutermostFuture<S::Future, M>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -74,7 +127,7 @@ where
             extensions.insert(exit.token());
             exit
         });
-        OutermostFuture { inner: self.inner.call(request), exit }
+        OutermostFuture { inner: self.inner.call(request), exit, bodies: self.bodies.clone() }
     }
 }
 
@@ -86,36 +139,39 @@ pin_project! {
     /// Dropping it drops the inner service's future. A handler that has agreed to switch by then
     /// does not run.
     #[must_use = "futures do nothing unless polled"]
-    pub struct OutermostFuture<F> {
+    pub struct OutermostFuture<F, M = Transparent> {
         #[pin]
         inner: F,
+        bodies: M,
         // Held until this future is dropped, which the HTTP server does before it looks at the
         // response.
         exit: Option<Arc<Exit>>,
     }
 }
 
-impl<F, B, E> Future for OutermostFuture<F>
+impl<F, M, B, E> Future for OutermostFuture<F, M>
 where
     F: Future<Output = Result<Response<B>, E>>,
+    M: Bodies<B>,
 {
-    type Output = Result<Response<OutermostBody<B>>, E>;
+    type Output = Result<Response<M::Body>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let mut response = ready!(this.inner.poll(cx))?;
+        let bodies = this.bodies;
         let Some(exit) = this.exit else {
-            return Poll::Ready(Ok(response.map(OutermostBody::inner)));
+            return Poll::Ready(Ok(response.map(|body| bodies.inner(body))));
         };
         let status = response.status();
         Poll::Ready(Ok(match exit.leave(status, response.headers_mut()) {
-            Verdict::Pass => response.map(OutermostBody::inner),
+            Verdict::Pass => response.map(|body| bodies.inner(body)),
             Verdict::Confirm(sent) => {
-                let body = SwitchingBody::new(Arc::downgrade(exit), sent);
-                response.map(|_empty| OutermostBody { kind: Kind::Switching { body } })
+                let body = OwnBody::new(SwitchingBody::new(Arc::downgrade(exit), sent));
+                response.map(|_empty| bodies.own(body))
             }
             Verdict::Unavailable => {
-                let mut unavailable = Response::new(OutermostBody { kind: Kind::Empty });
+                let mut unavailable = Response::new(bodies.own(OwnBody::empty()));
                 *unavailable.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
                 unavailable
             }
@@ -123,15 +179,16 @@ where
     }
 }
 
-impl<F> fmt::Debug for OutermostFuture<F> {
+impl<F, M> fmt::Debug for OutermostFuture<F, M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OutermostFuture").finish_non_exhaustive()
     }
 }
 
 pin_project! {
-    /// The body of the responses of [`OutermostService`]: that of the inner service, unchanged,
-    /// unless the response is a 101 of an [`UpgradeLayer`](crate::UpgradeLayer), which has none.
+    /// The body of the responses of [`OutermostService`]: that of the inner service, with its data and
+    /// its errors, unless the response is a 101 of an [`UpgradeLayer`](crate::UpgradeLayer), which has
+    /// none.
     pub struct OutermostBody<B> {
         #[pin]
         kind: Kind<B>,
@@ -142,14 +199,17 @@ pin_project! {
     #[project = KindProj]
     enum Kind<B> {
         Inner { #[pin] body: B },
-        Switching { body: SwitchingBody<Exit> },
-        Empty,
+        Own { body: OwnBody },
     }
 }
 
 impl<B> OutermostBody<B> {
-    fn inner(body: B) -> Self {
+    pub(super) fn inner(body: B) -> Self {
         Self { kind: Kind::Inner { body } }
+    }
+
+    pub(super) fn own(body: OwnBody) -> Self {
+        Self { kind: Kind::Own { body } }
     }
 }
 
@@ -176,24 +236,21 @@ where
         match self.project().kind.project() {
             KindProj::Inner { body } => body.poll_frame(cx),
             // It has no frames.
-            KindProj::Switching { body } => Pin::new(body).poll_frame(cx).map(|_| None),
-            KindProj::Empty => Poll::Ready(None),
+            KindProj::Own { body } => Pin::new(body).poll_frame(cx).map(|_| None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
-            Kind::Switching { body } => body.is_end_stream(),
-            Kind::Empty => true,
+            Kind::Own { body } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),
-            Kind::Switching { body } => body.size_hint(),
-            Kind::Empty => SizeHint::with_exact(0),
+            Kind::Own { body } => body.size_hint(),
         }
     }
 }
@@ -206,8 +263,7 @@ where
         let name = "OutermostBody";
         match &self.kind {
             Kind::Inner { body } => f.debug_tuple(name).field(body).finish(),
-            Kind::Switching { body } => f.debug_tuple(name).field(body).finish(),
-            Kind::Empty => f.debug_tuple(name).finish(),
+            Kind::Own { body } => f.debug_tuple(name).field(body).finish(),
         }
     }
 }

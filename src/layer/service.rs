@@ -6,22 +6,26 @@ use std::{
     task::{Context, Poll},
 };
 
-use bytes::Bytes;
 use http::{Request, Response, Version, header::UPGRADE, request};
 use http_body::Body;
 use hyper::upgrade::OnUpgrade;
 use tower::Service;
 
-use super::{AtCapacity, Config, body::UpgradeBody, future::UpgradeFuture};
+use super::{
+    AtCapacity, Config,
+    bodies::{Bodies, Wrapped},
+    future::{Route, UpgradeFuture},
+    make::IntoMakeService,
+};
 use crate::{
     connections::NoPlace,
     error::BoxError,
-    handshake::{self, Handshake, token::Token},
+    handshake::{self, Handshake, inner::Asked, switching::Switching, token::Token},
     negotiation::{self, Decline, length::Length},
 };
 
 /// A [`Service`] that hands requests that offer a registered protocol to its handler, and all
-/// others to the service inside.
+/// others to the inner service.
 ///
 /// Made by [`UpgradeLayer`](crate::UpgradeLayer). Its readiness and its errors are those of the
 /// service inside. A request that is forwarded is forwarded as it came, its extensions included,
@@ -57,77 +61,47 @@ use crate::{
 /// # }
 /// ```
 #[derive(Clone, Debug)]
-pub struct Upgrade<S> {
+pub struct Upgrade<S, M = Wrapped> {
     inner: S,
     config: Arc<Config>,
+    bodies: M,
 }
 
-impl<S> Upgrade<S> {
-    pub(crate) fn new(inner: S, config: Arc<Config>) -> Self {
-        Self { inner, config }
+impl<S, M> Upgrade<S, M> {
+    pub(crate) fn new(inner: S, config: Arc<Config>, bodies: M) -> Self {
+        Self { inner, config, bodies }
     }
 
-    /// Returns the service inside.
+    /// Returns the inner service.
     pub fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// Returns the service inside, to change it.
+    /// Returns the inner service, to change it.
     pub fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Returns the service inside, and drops the layer.
+    /// Returns the inner service, and drops the layer.
     pub fn into_inner(self) -> S {
         self.inner
     }
-}
 
-impl<S> Upgrade<S> {
-    /// Forwards a request that has an `Upgrade` field.
-    fn decline<B>(
-        &mut self,
-        decline: Decline,
-        head: request::Parts,
-        body: B,
-    ) -> UpgradeFuture<S::Future>
+    /// Makes a service that makes a clone of this one for each connection, for `axum::serve`.
+    ///
+    /// See [`UpgradeLayer::for_axum`](crate::UpgradeLayer::for_axum) for an example.
+    pub fn into_make_service(self) -> IntoMakeService<Self> {
+        IntoMakeService::new(self)
+    }
+
+    /// Decides what becomes of a request that hyper could upgrade.
+    fn route<B>(&mut self, request: Request<B>) -> Route<S::Future>
     where
         S: Service<Request<B>>,
+        B: Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<BoxError>,
     {
-        self.config.observer.declined(decline, &head);
-        UpgradeFuture::forward(self.inner.call(Request::from_parts(head, body)))
-    }
-}
-
-impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for Upgrade<S>
-where
-    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
-    ReqBody: Body + Send + 'static,
-    ReqBody::Data: Send,
-    ReqBody::Error: Into<BoxError>,
-    ResBody: Body<Data = Bytes>,
-{
-    type Response = Response<UpgradeBody<ResBody>>;
-    type Error = S::Error;
-    type Future = UpgradeFuture<S::Future>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // hyper adds the extension to HTTP/1.1 requests with an `Upgrade` line and to CONNECT, so a
-        // request without it can be forwarded at once. It stays where it is until the request is
-        // ours: a service inside may want it.
-        if request.extensions().get::<OnUpgrade>().is_none() {
-            // RFC 9110 §7.8 has `Upgrade` ignored in HTTP/1.0. A proxy in front that speaks it is the
-            // usual reason why nothing is ever switched, so that operators have to see it.
-            if request.version() == Version::HTTP_10 && request.headers().contains_key(UPGRADE) {
-                let (head, body) = request.into_parts();
-                return self.decline(Decline::Request, head, body);
-            }
-            return UpgradeFuture::forward(self.inner.call(request));
-        }
         let (mut head, body) = request.into_parts();
         let config = &*self.config;
         let hint = body.size_hint();
@@ -137,33 +111,81 @@ where
             Ok(choice) => choice,
             Err(decline) => return self.decline(decline, head, body),
         };
-        let place = match config.observer.connections.reserve(config.max_connections) {
+        // `choose` is given a head that has the extension, and cannot change it.
+        let on_upgrade =
+            head.extensions.get::<OnUpgrade>().cloned().expect("was there a moment ago");
+        let Some(handler) = &registration.handler else {
+            let protocol = protocol.into_owned();
+            let asked = Asked::new(&mut head, on_upgrade, protocol, config.handshakes.clone());
+            return Route::asked(self.inner.call(Request::from_parts(head, body)), asked);
+        };
+        let place = match config.handshakes.reserve() {
             Ok(place) => place,
             Err(no_place) => {
                 let forward =
                     no_place == NoPlace::Full && config.at_capacity == AtCapacity::Forward;
-                if forward || registration.handler.is_optional() {
+                if forward || handler.is_optional() {
                     return self.decline(Decline::Capacity, head, body);
                 }
-                config.observer.turned_away(no_place, &protocol, &head);
+                config.handshakes.observer.turned_away(no_place, &protocol, &head);
                 let response = future::ready(handshake::turn_away(no_place, length));
-                return UpgradeFuture::handshake(|_| response);
+                return Route::handshake(|_| response);
             }
         };
         let protocol = protocol.into_owned();
-        // `choose` is given a head that has the extension, and cannot change it.
-        let on_upgrade = head.extensions.remove::<OnUpgrade>().expect("was there a moment ago");
+        head.extensions.remove::<OnUpgrade>();
         let handshake = Handshake {
-            handler: registration.handler.clone(),
-            on_upgrade,
-            token: head.extensions.remove::<Token>(),
-            session: Arc::new(config.observer.begin(
-                place,
-                protocol,
-                &head,
-                config.handshake_timeout,
-            )),
+            handler: handler.clone(),
+            timeout: config.handshakes.timeout,
+            switching: Switching {
+                on_upgrade,
+                token: head.extensions.remove::<Token>(),
+                session: Arc::new(config.handshakes.begin(place, protocol, &head)),
+            },
         };
-        UpgradeFuture::handshake(|alive| handshake.respond(head, body, length, alive))
+        Route::handshake(|alive| handshake.respond(head, body, length, alive))
+    }
+
+    /// Forwards a request that has an `Upgrade` header.
+    fn decline<B>(&mut self, decline: Decline, head: request::Parts, body: B) -> Route<S::Future>
+    where
+        S: Service<Request<B>>,
+    {
+        self.config.handshakes.observer.declined(decline, &head);
+        Route::forward(self.inner.call(Request::from_parts(head, body)))
+    }
+}
+
+impl<S, M, ReqBody, ResBody> Service<Request<ReqBody>> for Upgrade<S, M>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    M: Bodies<ResBody>,
+    ReqBody: Body + Send + 'static,
+    ReqBody::Data: Send,
+    ReqBody::Error: Into<BoxError>,
+{
+    type Response = Response<M::Body>;
+    type Error = S::Error;
+    type Future = UpgradeFuture<S::Future, M>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        // hyper adds the extension to HTTP/1.1 requests with an `Upgrade` line and to CONNECT, so a
+        // request without it can be forwarded at once. It stays where it is until the request is
+        // ours: an inner service may want it.
+        let route = if request.extensions().get::<OnUpgrade>().is_some() {
+            self.route(request)
+        } else if request.version() == Version::HTTP_10 && request.headers().contains_key(UPGRADE) {
+            // RFC 9110 §7.8 has `Upgrade` ignored in HTTP/1.0. A proxy in front that speaks it is the
+            // usual reason why nothing is ever switched, so that operators have to see it.
+            let (head, body) = request.into_parts();
+            self.decline(Decline::Request, head, body)
+        } else {
+            Route::forward(self.inner.call(request))
+        };
+        UpgradeFuture::new(route, self.bodies.clone())
     }
 }

@@ -309,7 +309,7 @@ impl UpgradeHandler for WebSocket {
     fn upgrade(
         &self,
         request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Switch, Rejection>> + Send + 'static {
+    ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
         self.config.clone().connect(request.into_parts().0)
     }
 }

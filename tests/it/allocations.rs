@@ -19,9 +19,9 @@ use crate::support::*;
 type Req = Request<Empty<Bytes>>;
 
 /// Counts the allocations from the call to the end of the future.
-fn allocations<S, B>(service: &mut S, request: Req) -> u64
+fn allocations<S, R, B>(service: &mut S, request: Request<R>) -> u64
 where
-    S: Service<Req, Response = Response<B>, Error = Infallible>,
+    S: Service<Request<R>, Response = Response<B>, Error = Infallible>,
 {
     let mut response = None;
     let counted = allocation_counter::measure(|| {
@@ -106,4 +106,31 @@ fn a_declined_request_costs_no_allocation_if_its_log_level_is_off() {
     tracing::subscriber::with_default(subscriber, || {
         assert_eq!(allocations(&mut service, request(&offer)), 0);
     });
+}
+
+/// On a router, which boxes bodies of other types than its own.
+#[cfg(feature = "axum")]
+#[test]
+fn on_a_router_the_layer_for_axum_costs_no_allocation_above_any_other_layer() {
+    use axum::{Router, body::Body, routing::get as on_get};
+    use tower::util::MapRequestLayer;
+
+    let app = || Router::new().route("/", on_get(|| async { "plain" }));
+    let log = Log::default();
+    let forwarded = |app: Router| {
+        let mut service = app.into_service::<Body>();
+        allocations(&mut service, Request::new(Body::empty()))
+    };
+    // It holds something, because axum clones a layer for each request, in a box if it has a size.
+    let held = log.clone();
+    let any_layer = forwarded(app().layer(MapRequestLayer::new(move |request: Request<Body>| {
+        let _ = &held;
+        request
+    })));
+    let ours = forwarded(app().layer(fixture(&log).for_axum()));
+    let certain = forwarded(app().layer(UpgradeLayer::outermost().for_axum()));
+    assert!(any_layer > 0, "the counter counts");
+    assert_eq!((ours, certain), (any_layer, any_layer));
+    // A body of another type is boxed.
+    assert_eq!(forwarded(app().layer(fixture(&log))), any_layer + 1);
 }

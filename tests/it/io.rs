@@ -218,11 +218,10 @@ async fn with_pipeline_flush_hyper_loses_the_101_if_early_bytes_are_there() {
     let log = Log::default();
     for (early, expected) in [("", switching("foo")), ("NP", String::from("[NP]"))] {
         let (client, server) = tokio::io::duplex(1 << 16);
-        let service =
-            hyper_util::service::TowerToHyperService::new(fixture(&log).layer(inner(&log)));
-        let connection = hyper::server::conn::http1::Builder::new()
+        let service = TowerToHyperService::new(fixture(&log).layer(inner(&log)));
+        let connection = http1::Builder::new()
             .pipeline_flush(true)
-            .serve_connection(hyper_util::rt::TokioIo::new(server), service)
+            .serve_connection(TokioIo::new(server), service)
             .with_upgrades();
         Wire::of(client, connection).exchange(get(FOO) + early).await.is(&expected);
     }

@@ -94,7 +94,9 @@ async fn behind_a_time_limit_for_the_body_a_request_is_switched() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hidden_body_of_another_length_than_the_head_says_gets_a_400_that_closes() {
-    let bodies: [fn(Incoming) -> Hidden<Full<Bytes>>; 3] = [
+    type Replace = fn(Incoming) -> Hidden<Full<Bytes>>;
+
+    let bodies: [Replace; 3] = [
         |_| Hidden(Full::from("hell")),
         |_| Hidden(Full::from("hello!")),
         |_| Hidden(Full::default()),

@@ -12,6 +12,8 @@ mod echo;
 
 mod allocations;
 mod api;
+#[cfg(feature = "axum")]
+mod axum;
 mod body;
 mod choice;
 mod chunked;
@@ -20,6 +22,7 @@ mod decisions;
 mod frames;
 #[cfg(feature = "h2c")]
 mod h2c;
+mod inner;
 mod io;
 mod length;
 mod model;

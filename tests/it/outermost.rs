@@ -170,6 +170,8 @@ async fn a_101_that_an_outer_layer_changes_or_replaces_never_starts_the_handler(
     for change in changes {
         let log = Log::default();
         let received = under(&log, change).exchange(offer()).await;
+        // A 101 that no handler stands behind is not sent either.
+        assert!(!received.text.starts_with("HTTP/1.1 101"), "{received:?}");
         assert_refused(&received, &log);
         let failure = log.take().pop().unwrap();
         // The remedy is there already.

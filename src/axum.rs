@@ -1,0 +1,22 @@
+//! axum: switches and rejections as responses of its handlers.
+
+use axum_core::{
+    body::Body,
+    response::{IntoResponse, Response},
+};
+
+use crate::handler::{rejection::Rejection, switch::Switch};
+
+/// The yes of a handler to [`UpgradeLayer::on_inner`](crate::UpgradeLayer::on_inner). See
+/// [`Switch::into_response`].
+impl IntoResponse for Switch {
+    fn into_response(self) -> Response {
+        Self::into_response(self)
+    }
+}
+
+impl IntoResponse for Rejection {
+    fn into_response(self) -> Response {
+        self.finish(None).map(Body::new)
+    }
+}

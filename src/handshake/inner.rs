@@ -1,0 +1,108 @@
+//! Decision 2 by the inner service: a request that went inside with an offer, and what came back.
+
+use std::{
+    mem,
+    sync::{Arc, Weak},
+};
+
+use http::{Request, Response, StatusCode, request};
+use hyper::upgrade::OnUpgrade;
+
+use super::{Settings, deadline, offer, plain, switching::Switching, token::Token, turn_away};
+use crate::{
+    error::UpgradeErrorKind,
+    handler::{
+        answer::{Carried, Link, Slot, Yes},
+        rejection::OwnBody,
+        switch::Switch,
+    },
+    negotiation::{Decline, length::Length, protocol::Protocol},
+};
+
+/// A request whose switch the inner service decides about.
+pub(crate) struct Asked {
+    slot: Arc<Slot>,
+    on_upgrade: OnUpgrade,
+    token: Option<Token>,
+    /// What is reported of the request, and the offer that its 101 is held to.
+    head: request::Parts,
+    settings: Settings,
+}
+
+impl Asked {
+    /// Prepares a request to go inside. Its `OnUpgrade` stays, for whoever else may switch inside; it
+    /// is awaited here only if the answer is ours.
+    pub(crate) fn new(
+        head: &mut request::Parts,
+        on_upgrade: OnUpgrade,
+        protocol: Protocol<'static>,
+        settings: Settings,
+    ) -> Self {
+        let (mut reported, ()) = Request::new(()).into_parts();
+        reported.method = head.method.clone();
+        reported.uri = head.uri.clone();
+        reported.headers = offer(&head.headers);
+        let slot = Slot::new(protocol.clone());
+        head.extensions.insert(protocol);
+        head.extensions.insert::<Link>(slot.link());
+        let token = head.extensions.get().cloned();
+        Self { slot, on_upgrade, token, head: reported, settings }
+    }
+
+    /// Returns the response to send in place of the inner service's, if that was a yes.
+    ///
+    /// `alive` can be upgraded as long as the future of the response is there.
+    pub(crate) fn answer<B>(
+        self,
+        response: &mut Response<B>,
+        alive: Weak<()>,
+    ) -> Option<Response<OwnBody>> {
+        let carried = response.extensions_mut().remove::<Carried>();
+        let answer = match (self.slot.take(), carried, response.status()) {
+            (Yes::Said(switch), _, StatusCode::SWITCHING_PROTOCOLS) => Some(switch),
+            (Yes::SaidTwice, _, _) => None,
+            // Middleware that changes the status has the last word.
+            (Yes::NotSaid, Some(carried), StatusCode::INTERNAL_SERVER_ERROR) => carried.take(),
+            _ => {
+                self.settings.observer.declined(Decline::Unaccepted, &self.head);
+                return None;
+            }
+        };
+        Some(self.switch(answer, response, alive))
+    }
+
+    /// Switches. Without a switch, two answers were given to one request.
+    fn switch<B>(
+        self,
+        switch: Option<Switch>,
+        response: &mut Response<B>,
+        alive: Weak<()>,
+    ) -> Response<OwnBody> {
+        let Self { slot, on_upgrade, token, head, settings } = self;
+        let observer = &settings.observer;
+        // Only now, or plain pages on the same path would be turned away as well.
+        let place = match settings.reserve() {
+            Ok(place) => place,
+            Err(no_place) => {
+                observer.turned_away(no_place, slot.protocol(), &head);
+                return turn_away(no_place, Length::Exactly(0));
+            }
+        };
+        let session = Arc::new(settings.begin(place, slot.protocol().clone(), &head));
+        let Some(mut switch) = switch else {
+            session.failed(UpgradeErrorKind::Switch, Some(TWICE.into()));
+            return plain(StatusCode::INTERNAL_SERVER_ERROR);
+        };
+        for (name, value) in &*response.headers() {
+            switch = switch.header(name.clone(), value.clone());
+        }
+        let switching = Switching { on_upgrade, token, session };
+        let mut switched = switching.to(switch, &head.headers, alive, deadline(settings.timeout));
+        // Outer layers may look for what the inner service left them there.
+        *switched.extensions_mut() = mem::take(response.extensions_mut());
+        switched
+    }
+}
+
+const TWICE: &str = "the inner service switched twice for one request, or answered with a clone of a \
+                     response that was taken";

@@ -1,0 +1,107 @@
+//! Which type of body responses have: one that wraps the inner service's, or the very same.
+
+use std::fmt;
+
+use bytes::Bytes;
+use http_body::Body;
+
+use super::{body::UpgradeBody, outermost::OutermostBody};
+use crate::{error::BoxError, handler::rejection::OwnBody};
+
+/// How responses of the inner service and of the layer come to have one type of body: [`Wrapped`],
+/// [`Transparent`], or [`Mapped`] by [`UpgradeLayer::with_body`](crate::UpgradeLayer::with_body). There
+/// are no others.
+pub trait Bodies<B>: Clone + sealed::Sealed {
+    /// The body of all responses.
+    type Body;
+
+    /// Makes it from the body of the inner service's response.
+    #[doc(hidden)]
+    fn inner(&self, body: B) -> Self::Body;
+
+    /// Makes it from the body of a response of the layer.
+    #[doc(hidden)]
+    fn own(&self, body: OwnBody) -> Self::Body;
+}
+
+/// Responses have an [`UpgradeBody`], which wraps the inner service's body. The default of
+/// [`UpgradeLayer`](crate::UpgradeLayer).
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Wrapped;
+
+impl<B> Bodies<B> for Wrapped
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Body = UpgradeBody<B>;
+
+    fn inner(&self, body: B) -> Self::Body {
+        UpgradeBody::inner(body)
+    }
+
+    fn own(&self, body: OwnBody) -> Self::Body {
+        UpgradeBody::own(body)
+    }
+}
+
+/// Responses have an [`OutermostBody`], which wraps an inner service's body of any type. The default
+/// of [`Outermost`](crate::Outermost).
+#[derive(Clone, Copy, Debug, Default)]
+#[non_exhaustive]
+pub struct Transparent;
+
+impl<B> Bodies<B> for Transparent {
+    type Body = OutermostBody<B>;
+
+    fn inner(&self, body: B) -> Self::Body {
+        OutermostBody::inner(body)
+    }
+
+    fn own(&self, body: OwnBody) -> Self::Body {
+        OutermostBody::own(body)
+    }
+}
+
+/// Responses have the body that the inner service's have, and the layer's own bodies are turned into
+/// that.
+///
+/// Made by [`UpgradeLayer::with_body`](crate::UpgradeLayer::with_body); see there for an example.
+pub struct Mapped<B>(pub(super) fn(OwnBody) -> B);
+
+impl<B> Bodies<B> for Mapped<B> {
+    type Body = B;
+
+    fn inner(&self, body: B) -> B {
+        body
+    }
+
+    fn own(&self, body: OwnBody) -> B {
+        (self.0)(body)
+    }
+}
+
+// By hand, because derived they would ask the same of `B`.
+impl<B> Clone for Mapped<B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B> Copy for Mapped<B> {}
+
+impl<B> fmt::Debug for Mapped<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Mapped").finish_non_exhaustive()
+    }
+}
+
+mod sealed {
+    #[allow(unnameable_types, reason = "that is what seals it")]
+    pub trait Sealed {}
+
+    impl Sealed for super::Transparent {}
+    impl Sealed for super::Wrapped {}
+    impl<B> Sealed for super::Mapped<B> {}
+}
