@@ -11,19 +11,16 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Body;
+use http::Response;
 use http_body_util::Empty;
 use hyper::{server::conn::http2, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tower::Service;
 
 use super::{
-    body::RequestBody,
     clock::{Clock, Limits, Strike},
     io::Spliced,
     opening,
-    stream::Streams,
+    stream::{StreamService, Streams},
 };
 use crate::{
     connections::{task, upgraded::Upgraded},
@@ -67,18 +64,13 @@ pub(super) struct Serving {
 }
 
 /// Serves HTTP/2 until the connection ends, or until it is to leave and its streams have ended.
-pub(super) async fn serve<S, B>(
+pub(super) async fn serve<S>(
     mut io: Upgraded,
     serving: Serving,
     streams: Streams<S>,
 ) -> Result<(), BoxError>
 where
-    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
+    S: StreamService,
 {
     let Serving { opening, http2, idle_timeout: idle, max_age: age } = serving;
     let limits = Limits { preface: io.handshake_timeout(), idle, age };

@@ -22,7 +22,48 @@ use super::{
     activity::{Activity, Stream},
     body::RequestBody,
 };
-use crate::negotiation::names_connection_option;
+use crate::{error::BoxError, negotiation::names_connection_option};
+
+/// A service that can answer the streams of an upgraded connection.
+///
+/// It is every [`Service`] from `Request<`[`RequestBody`]`>` to a `Response` with any body, as far as
+/// it can be used from several tasks. The trait gives these bounds a name, so that the compiler can
+/// say what is missing.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot answer the streams of an upgraded connection",
+    label = "not a service for `Request<tower_upgrade::h2c::RequestBody>`",
+    note = "`H2c` needs a `Clone + Send + Sync` service from `Request<tower_upgrade::h2c::RequestBody>` to \
+            a `Response`, whose future and body are `Send`",
+    note = "write a service for `hyper::body::Incoming` for `RequestBody` instead, or for any body; \
+            `tower_upgrade::h2c::RequestBodyLayer` wraps it where it answers HTTP/1.1"
+)]
+pub trait StreamService:
+    Clone
+    + Send
+    + Sync
+    + Service<
+        Request<RequestBody>,
+        Response = Response<Self::ResponseBody>,
+        Error: Into<BoxError>,
+        Future: Send,
+    > + 'static
+{
+    /// The body of the service's responses.
+    type ResponseBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S, B> StreamService for S
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type ResponseBody = B;
+}
 
 /// The streams' service, as hyper calls it.
 pub(super) struct Streams<S> {
