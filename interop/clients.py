@@ -34,6 +34,11 @@ def main(url):
         assert client.ping("there?").wait(timeout=10)
         client.close(4000, "enough")
         assert client.close_code == 4000, client.close_code
+    # An empty `Sec-WebSocket-Protocol`.
+    with connect(url, subprotocols=[]) as client:
+        client.send("no subprotocol")
+        assert client.recv(timeout=10) == "no subprotocol"
+        assert client.subprotocol is None
     print("clients: Python's websockets")
 
 

@@ -136,7 +136,7 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `websocket` | `websocket::WebSocket`, the opening handshake of RFC 6455 |
+//! | `websocket` | `websocket::WebSocket` and `websocket::Offer`, the opening handshake of RFC 6455 |
 //! | `h2c` | `h2c::H2c`, HTTP/2 by upgrade in cleartext (RFC 7540 §3.2); read about its two dangers first |
 //! | `tracing` | a span for each request that a handler takes over, and events |
 //! | `metrics` | counters, a gauge and a histogram, through the `metrics` facade |
@@ -150,9 +150,9 @@
 //! |---|---|---|
 //! | `declined` | debug, outside the span | `reason`, as in [`Declined`]; `method`, `path` |
 //! | `turned away` | info, outside the span | `outcome`: `at_capacity` or `drained`; `protocol`, `method`, `path` |
-//! | `rejected` | info | `status` |
+//! | `rejected` | info | `status`; `reason`, if the [`Rejection`] has one; with the reason `origin`, `origin` and the `host` that it was compared with; outside the span also `protocol`, `method`, `path`, if the inner service returned the [`Rejection`] |
 //! | `switched` | info | |
-//! | `ended` | info | `duration`; `read` and `written` in octets, until a `downcast` |
+//! | `ended` | info | `duration`; `read` and `written` in bytes, until a `downcast` |
 //! | the text of an [`UpgradeError`] | warn; error for a panic | `kind`, `source` |
 //!
 //! What the example `graceful` logs, with `RUST_LOG=tower_upgrade=debug` and here without the
@@ -163,7 +163,7 @@
 //! ```text
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=548.728µs read=19 written=11
-//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: rejected status=400
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: rejected status=400 reason="key"
 //! DEBUG tower_upgrade: declined reason="unregistered" method=GET path="/"
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
 //!  WARN upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: the handler failed kind=Handler source=WebSocket protocol error: Connection reset without closing handshake source.sources=[Connection reset without closing handshake]
@@ -182,19 +182,23 @@
 //!
 //! | name | kind | labels |
 //! |---|---|---|
-//! | `http_upgrades_total` | counter | `protocol`; `outcome`: `switched`, `rejected`, `at_capacity`, `drained`, `timed_out`, `failed`, `panicked`, `aborted` |
+//! | `http_upgrades_total` | counter | `protocol`; `outcome`: `switched`, `rejected`, `at_capacity`, `drained`, `timed_out`, `failed`, `panicked`, `aborted`; `reason`, if a [`Rejection`] has one |
 //! | `http_upgrades_declined_total` | counter | `reason`: `request`, `connection`, `upgrade`, `unregistered`, `content`, `unaccepted`, `capacity`, as in [`Declined`] |
 //! | `http_upgrades_active` | gauge, connections | `protocol` |
 //! | `http_upgrade_duration_seconds` | histogram, seconds from the switch to the end | `protocol` |
 //!
 //! The label `protocol` is the registered name, without a version that a client may choose. A
-//! connection that was switched may have a second outcome, when it ends badly.
+//! connection that was switched may have a second outcome, when it fails.
+//!
+//! The reasons of the outcome `rejected` are those that your handlers give with
+//! [`Rejection::with_reason`], and those of the feature `websocket`: `method`, `host`, `version`,
+//! `key`, `origin`, `extensions` and `offer`. No client can make another one.
 //!
 //! Of the same run before the shutdown, by way of Prometheus, without the types and the buckets:
 //!
 //! ```text
 //! http_upgrades_total{protocol="websocket",outcome="switched"} 4
-//! http_upgrades_total{protocol="websocket",outcome="rejected"} 1
+//! http_upgrades_total{protocol="websocket",outcome="rejected",reason="key"} 1
 //! http_upgrades_total{protocol="websocket",outcome="failed"} 1
 //! http_upgrades_declined_total{reason="unregistered"} 1
 //! http_upgrades_active{protocol="websocket"} 2

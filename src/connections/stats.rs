@@ -15,7 +15,7 @@ pub struct Stats {
     pub highest: usize,
     /// Connections that were handed to what a handler runs.
     pub switched: u64,
-    /// Requests that a handler refused with a [`Rejection`](crate::Rejection).
+    /// Requests that a handler, or the inner service, rejected with a [`Rejection`](crate::Rejection).
     pub rejected: u64,
     /// Requests that were refused because the limit was reached.
     pub at_capacity: u64,

@@ -130,9 +130,10 @@ impl Handshake {
         let decision = CatchPanic { future: async { handler.upgrade(request).await } };
         match timeout_at(deadline, decision).await {
             Ok(Ok(Ok(switch))) => switching.to(switch, &offer, alive, deadline),
-            Ok(Ok(Err(rejection))) => {
+            Ok(Ok(Err(mut rejection))) => {
+                let reason = rejection.take_reason();
                 let response = rejection.finish(Some(session.protocol()));
-                session.rejected(response.status());
+                session.rejected(response.status(), &reason);
                 response
             }
             Ok(Err(panic)) => {

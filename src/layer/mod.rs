@@ -44,23 +44,12 @@ pub struct UpgradeLayer<M = Wrapped> {
 }
 
 /// What [`UpgradeLayer`] was told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     pub(crate) registrations: Vec<Registration>,
     pub(crate) preference: Preference,
     pub(crate) at_capacity: AtCapacity,
     pub(crate) handshakes: Settings,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            registrations: Vec::new(),
-            preference: Preference::default(),
-            at_capacity: AtCapacity::default(),
-            handshakes: Settings::default(),
-        }
-    }
 }
 
 /// What happens to a request that a handler would take over when

@@ -30,6 +30,19 @@ pub(crate) fn outcome(protocol: &Protocol<'_>, outcome: &'static str) {
         .increment(1);
 }
 
+/// The label `reason` is only there if the rejection has a reason.
+pub(crate) fn rejected(protocol: &Protocol<'_>, reason: Option<&'static str>) {
+    let Some(reason) = reason else {
+        return outcome(protocol, "rejected");
+    };
+    let protocol = label(protocol);
+    counter!(
+        "http_upgrades_total",
+        "protocol" => protocol, "outcome" => "rejected", "reason" => reason,
+    )
+    .increment(1);
+}
+
 pub(crate) fn active(protocol: &Protocol<'_>, change: f64) {
     gauge!("http_upgrades_active", "protocol" => label(protocol)).increment(change);
 }

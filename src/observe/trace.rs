@@ -10,6 +10,7 @@ use std::{
 use http::{StatusCode, request};
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+use super::Reason;
 use crate::{
     error::{UpgradeError, UpgradeErrorKind},
     negotiation::{Decline, protocol::Protocol},
@@ -43,6 +44,38 @@ pub(crate) fn in_current_span<F: Future>(future: F) -> impl Future<Output = F::O
     future.in_current_span()
 }
 
+pub(crate) fn rejected(
+    protocol: &Protocol<'_>,
+    status: StatusCode,
+    reason: &Reason,
+    head: &request::Parts,
+) {
+    // Fields that are `None` are not recorded.
+    info!(
+        target: TARGET,
+        status = status.as_u16(),
+        reason = reason.word,
+        origin = reason.origin.as_deref(),
+        host = reason.host.as_deref(),
+        %protocol,
+        method = %head.method,
+        path = head.uri.path(),
+        "rejected",
+    );
+}
+
+/// An axum handler got an offer that no layer asked it about.
+#[cfg(all(feature = "axum", feature = "websocket"))]
+pub(crate) fn unasked(head: &request::Parts) {
+    warn!(
+        target: TARGET,
+        method = %head.method,
+        path = head.uri.path(),
+        "a WebSocket was offered to a handler, and no layer takes its answer: put \
+         `UpgradeLayer::new().on_inner(\"websocket\")` around the routes",
+    );
+}
+
 /// The span of a connection.
 ///
 /// The request's own span ends with the 101, so the connection's is a root that follows from it.
@@ -70,8 +103,16 @@ impl Span {
         future.instrument(self.0.clone())
     }
 
-    pub(crate) fn rejected(&self, status: StatusCode) {
-        info!(target: TARGET, parent: &self.0, status = status.as_u16(), "rejected");
+    pub(crate) fn rejected(&self, status: StatusCode, reason: &Reason) {
+        info!(
+            target: TARGET,
+            parent: &self.0,
+            status = status.as_u16(),
+            reason = reason.word,
+            origin = reason.origin.as_deref(),
+            host = reason.host.as_deref(),
+            "rejected",
+        );
     }
 
     pub(crate) fn switched(&self) {
