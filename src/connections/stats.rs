@@ -54,6 +54,8 @@ pub struct Declined {
     pub body: u64,
     /// No handler [accepted](crate::UpgradeHandler::accepts).
     pub unaccepted: u64,
-    /// The limit was reached, and [`AtCapacity::Forward`](crate::AtCapacity::Forward) is set.
+    /// There was no place: the limit was reached and
+    /// [`AtCapacity::Forward`](crate::AtCapacity::Forward) is set, or the layer was full or draining
+    /// and the handler's protocol is [optional](crate::UpgradeHandler::is_optional).
     pub capacity: u64,
 }
