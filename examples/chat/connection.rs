@@ -149,8 +149,8 @@ async fn goodbye(
     }
     // Waits for the page's close frame, or sends the one that answers it.
     socket.close().await?;
-    // Closing a connection with unread bytes resets it, and the close frame may be lost.
-    tokio::io::copy(socket.get_mut(), &mut tokio::io::sink()).await?;
+    // If the page still sends, it would not get the close frame from a connection that is dropped.
+    socket.get_mut().close().await?;
     Ok(())
 }
 

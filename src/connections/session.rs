@@ -7,6 +7,7 @@ use std::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use http::{StatusCode, request};
@@ -36,7 +37,7 @@ impl Observer {
                 Decline::Connection => &mut declined.connection,
                 Decline::Upgrade => &mut declined.upgrade,
                 Decline::Unregistered => &mut declined.unregistered,
-                Decline::Content => &mut declined.content,
+                Decline::Body => &mut declined.body,
                 Decline::Unaccepted => &mut declined.unaccepted,
                 Decline::Capacity => &mut declined.capacity,
             } += 1;
@@ -51,11 +52,13 @@ impl Observer {
         place: Place,
         protocol: Protocol<'static>,
         head: &request::Parts,
+        handshake_timeout: Duration,
     ) -> Session {
         metrics::active(&protocol, 1.0);
         Session {
             span: trace::Span::new(&protocol, head),
             protocol,
+            handshake_timeout: handshake_timeout.min(FOREVER),
             observer: self.clone(),
             reported: AtomicBool::new(false),
             switched: OnceLock::new(),
@@ -104,6 +107,7 @@ impl Observer {
 #[derive(Debug)]
 pub(crate) struct Session {
     protocol: Protocol<'static>,
+    handshake_timeout: Duration,
     observer: Observer,
     span: trace::Span,
     /// Something was reported of it.
@@ -119,6 +123,10 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn protocol(&self) -> &Protocol<'static> {
         &self.protocol
+    }
+
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        self.handshake_timeout
     }
 
     pub(crate) fn draining(&self) -> &Signal {
@@ -202,3 +210,6 @@ fn outcome(kind: UpgradeErrorKind) -> &'static str {
         _ => "failed",
     }
 }
+
+/// Longer than any server runs, and short enough to be added to an instant.
+pub(crate) const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);

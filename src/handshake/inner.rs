@@ -95,7 +95,7 @@ impl Asked {
                 return turn_away(no_place, Length::Exactly(0));
             }
         };
-        let session = Arc::new(observer.begin(place, slot.protocol().clone(), &head));
+        let session = Arc::new(settings.begin(place, slot.protocol().clone(), &head));
         let Some(mut switch) = switch else {
             session.failed(UpgradeErrorKind::Switch, Some(TWICE.into()));
             return plain(StatusCode::INTERNAL_SERVER_ERROR);

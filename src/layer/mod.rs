@@ -55,6 +55,9 @@ pub(crate) struct Config {
 /// What happens to a request that a handler would take over when
 /// [`UpgradeLayer::max_connections`] is reached.
 ///
+/// A request for an [optional](crate::UpgradeHandler::is_optional) protocol, such as h2c, is always
+/// forwarded.
+///
 /// # Example
 ///
 /// ```

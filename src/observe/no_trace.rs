@@ -14,6 +14,11 @@ pub(crate) fn declined(_: Decline, _: &request::Parts) {}
 
 pub(crate) fn turned_away(_: &Protocol<'_>, _: &'static str, _: &request::Parts) {}
 
+#[cfg(feature = "h2c")]
+pub(crate) fn in_current_span<F>(future: F) -> F {
+    future
+}
+
 pub(crate) fn rejected(_: &Protocol<'_>, _: StatusCode, _: &Reason, _: &request::Parts) {}
 
 #[cfg(all(feature = "axum", feature = "websocket"))]

@@ -38,6 +38,12 @@ pub(crate) fn turned_away(protocol: &Protocol<'_>, outcome: &'static str, head: 
     );
 }
 
+/// Has a future run inside the span that is current now.
+#[cfg(feature = "h2c")]
+pub(crate) fn in_current_span<F: Future>(future: F) -> impl Future<Output = F::Output> + use<F> {
+    future.in_current_span()
+}
+
 pub(crate) fn rejected(
     protocol: &Protocol<'_>,
     status: StatusCode,
@@ -137,7 +143,7 @@ fn reason(decline: Decline) -> &'static str {
         Decline::Connection => "connection",
         Decline::Upgrade => "upgrade",
         Decline::Unregistered => "unregistered",
-        Decline::Content => "content",
+        Decline::Body => "body",
         Decline::Unaccepted => "unaccepted",
         Decline::Capacity => "capacity",
     }
