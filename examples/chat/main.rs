@@ -2,8 +2,8 @@
 //!
 //! - `/` is the page. `/rooms/{room}` is the WebSocket behind it: a handler of axum, with extractors.
 //! - A room is made for the first who enters it, and dropped after the last.
-//! - Ctrl-C closes the WebSockets with code 1001, and waits for them. The pages come back by
-//!   themselves as soon as the server does.
+//! - Ctrl-C closes each WebSocket with code 1001, and waits for them. The pages come back by themselves
+//!   as soon as the server does.
 //! - Pages of other origins are rejected. That is the default.
 //!
 //! Run it:
@@ -63,7 +63,7 @@ async fn main() -> io::Result<()> {
 
     tokio::signal::ctrl_c().await?;
     println!("closing {} connections", connections.active());
-    // axum waits for its HTTP connections only. The WebSockets are the layer's.
+    // axum waits for its HTTP connections only. The layer waits for the upgraded ones.
     let (shutdown, _served) =
         tokio::join!(connections.shutdown(DEADLINE), timeout(DEADLINE, server));
     println!("{} finished, {} aborted", shutdown.finished, shutdown.aborted);
@@ -112,7 +112,7 @@ const BAD_ROOM: &str = "the name of a room has 1 to 32 characters\n";
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// WebSockets at a time. One more is answered with 503.
+/// Upgraded connections at a time. One more is answered with 503.
 const CONNECTIONS: usize = 10_000;
 /// How long ctrl-C waits for the pages.
 const DEADLINE: Duration = Duration::from_secs(5);

@@ -35,7 +35,7 @@ impl App {
         if entered.people.len() >= PEOPLE {
             return Err(NotEntered::RoomFull);
         }
-        let you = entered.add(name);
+        let you = entered.add(&name);
         // All under the lock: the list and the events after it leave nobody out.
         send(&entered.events, &ToPage::Came { name: &you });
         let events = entered.events.subscribe();
@@ -58,8 +58,8 @@ impl Room {
     }
 
     /// Adds a person, and returns the name that the others see.
-    fn add(&mut self, name: String) -> String {
-        let mut you = name.clone();
+    fn add(&mut self, name: &str) -> String {
+        let mut you = name.to_owned();
         // Somebody who reconnects finds their own name taken until the old connection is given up.
         for other in 2.. {
             if self.people.insert(you.clone()) {
