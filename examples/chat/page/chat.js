@@ -89,7 +89,7 @@ byId('retry').onclick = () => {
   text.focus();
 };
 addEventListener('online', retry);
-// A phone that wakes up is looked at now, not when its timer ends.
+// A phone that wakes up tries now, not when its timer ends.
 document.addEventListener('visibilitychange', () => document.hidden || retry());
 
 // Messages from the server
