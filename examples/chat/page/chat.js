@@ -218,11 +218,12 @@ function list() {
 const NAME = 32;
 const tidy = (words) => words.trim().replace(/\s+/g, ' ');
 const fits = (words) => words.length > 0 && [...words].length <= NAME;
-// Browsers take these out of a URL's path.
-const isPath = (words) => words !== '.' && words !== '..';
+// Browsers resolve these in the path of a URL.
+const isDots = (words) => words === '.' || words === '..';
 
 function start(as, where) {
   drop();
+  show('idle', 'Not connected');
   name = tidy(as);
   place = tidy(where);
   failures = 0;
@@ -231,7 +232,8 @@ function start(as, where) {
   byId('where').value = place;
   byId('trouble').textContent = '';
   if (!fits(name)) return tell('A name has 1 to 32 characters.');
-  if (!fits(place) || !isPath(place)) return tell('The name of a room has 1 to 32 characters.');
+  if (!fits(place)) return tell('The name of a room has 1 to 32 characters.');
+  if (isDots(place)) return tell('A room cannot have this name.');
   // The name is for this tab only, because another tab is another person. The room is in the address,
   // to share it.
   sessionStorage.setItem('name', name);
