@@ -27,6 +27,7 @@ async function main() {
   const browser = await chromium.launch({ executablePath, args: FLAGS });
   try {
     const context = await browser.newContext({ viewport: SIZE, reducedMotion: 'reduce' });
+    await context.addInitScript(recordCloseCodes);
     context.setDefaultTimeout(30_000);
 
     if (screenshot) {
@@ -306,10 +307,26 @@ async function hearsNot(page, words) {
   for (const word of words) assert.ok(!shown.includes(word), `${word} is heard in the other room`);
 }
 
-const back = (page) => page.locator('#connection[data-state=open]').waitFor();
+async function back(page) {
+  await page.locator('#connection[data-state=open]').waitFor();
+  await page.evaluate(() => closeCodes.splice(0));
+}
 
+// The page's connection was closed with this code. Later attempts have codes of their own.
 async function lost(page, code) {
-  await page.locator(`#connection[data-close-code="${code}"]`).waitFor();
+  await page.waitForFunction(() => closeCodes.length > 0);
+  assert.equal(await page.evaluate(() => closeCodes[0]), code);
+}
+
+// Runs in a page before its own scripts.
+function recordCloseCodes() {
+  window.closeCodes = [];
+  window.WebSocket = class extends WebSocket {
+    constructor(url) {
+      super(url);
+      this.addEventListener('close', ({ code }) => window.closeCodes.push(code));
+    }
+  };
 }
 
 main().catch((error) => {

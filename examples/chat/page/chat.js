@@ -41,7 +41,6 @@ function lost(closed, code, reason) {
   // Each connection is lost once, and only the newest one matters.
   if (socket !== closed) return;
   drop();
-  byId('connection').dataset.closeCode = code;
   if (FINAL.includes(code)) {
     leave();
     tell(`The server closed the connection: ${reason || code}.`);
