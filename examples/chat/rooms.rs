@@ -60,7 +60,7 @@ impl Room {
     /// Adds a person, and returns the name that the others see.
     fn add(&mut self, name: &str) -> String {
         let mut you = name.to_owned();
-        // Somebody who reconnects finds their own name taken until the old connection is given up.
+        // Until the server has noticed the loss of a connection, its name is still taken.
         for other in 2.. {
             if self.people.insert(you.clone()) {
                 break;
