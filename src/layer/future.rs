@@ -24,8 +24,8 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct UpgradeFuture<F, M = Wrapped> {
         #[pin]
-        route: Route<F>,
-        bodies: M,
+        pub(super) route: Route<F>,
+        pub(super) bodies: M,
     }
 }
 
@@ -33,16 +33,13 @@ pin_project! {
     /// Whose response it is.
     #[project = RouteProj]
     pub(super) enum Route<F> {
-        Forward {
+        Inner {
             #[pin]
             inner: F,
-        },
-        Asked {
-            #[pin]
-            inner: F,
+            // The inner service may switch.
             asked: Option<Box<Asked>>,
-            // As below.
-            alive: Arc<()>,
+            // As below, from its yes on.
+            alive: Option<Arc<()>>,
         },
         Handshake {
             response: Pin<Box<dyn Future<Output = Response<OwnBody>> + Send>>,
@@ -52,20 +49,14 @@ pin_project! {
     }
 }
 
-impl<F, M> UpgradeFuture<F, M> {
-    pub(super) fn new(route: Route<F>, bodies: M) -> Self {
-        Self { route, bodies }
-    }
-}
-
 impl<F> Route<F> {
     pub(super) fn forward(inner: F) -> Self {
-        Self::Forward { inner }
+        Self::Inner { inner, asked: None, alive: None }
     }
 
     /// Makes the future of a request that the inner service may switch.
     pub(super) fn asked(inner: F, asked: Asked) -> Self {
-        Self::Asked { inner, asked: Some(Box::new(asked)), alive: Arc::new(()) }
+        Self::Inner { inner, asked: Some(Box::new(asked)), alive: None }
     }
 
     /// Makes the future from what it is to await, which is given a sign of the future's life.
@@ -89,22 +80,23 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let bodies = this.bodies;
-        Poll::Ready(match this.route.project() {
-            RouteProj::Forward { inner } => {
-                ready!(inner.poll(cx)).map(|response| response.map(|body| bodies.inner(body)))
-            }
-            RouteProj::Asked { inner, asked, alive } => {
-                let mut response = ready!(inner.poll(cx))?;
-                let asked = asked.take().expect("polled after completion");
-                Ok(match asked.answer(&mut response, Arc::downgrade(alive)) {
+        match this.route.project() {
+            RouteProj::Inner { inner, asked, alive } => {
+                let response = ready!(inner.poll(cx));
+                let Some(asked) = asked.take() else {
+                    return Poll::Ready(response.map(|it| it.map(|body| bodies.inner(body))));
+                };
+                let mut response = response?;
+                let alive = alive.insert(Arc::new(()));
+                Poll::Ready(Ok(match asked.answer(&mut response, Arc::downgrade(alive)) {
                     None => response.map(|body| bodies.inner(body)),
                     Some(switched) => switched.map(|body| bodies.own(body)),
-                })
+                }))
             }
             RouteProj::Handshake { response, .. } => {
-                Ok(ready!(response.as_mut().poll(cx)).map(|body| bodies.own(body)))
+                Poll::Ready(Ok(ready!(response.as_mut().poll(cx)).map(|body| bodies.own(body))))
             }
-        })
+        }
     }
 }
 

@@ -176,16 +176,16 @@ where
         // hyper adds the extension to HTTP/1.1 requests with an `Upgrade` line and to CONNECT, so a
         // request without it can be forwarded at once. It stays where it is until the request is
         // ours: an inner service may want it.
-        let route = if request.extensions().get::<OnUpgrade>().is_some() {
-            self.route(request)
+        let bodies = self.bodies.clone();
+        if request.extensions().get::<OnUpgrade>().is_some() {
+            UpgradeFuture { route: self.route(request), bodies }
         } else if request.version() == Version::HTTP_10 && request.headers().contains_key(UPGRADE) {
             // RFC 9110 §7.8 has `Upgrade` ignored in HTTP/1.0. A proxy in front that speaks it is the
             // usual reason why nothing is ever switched, so that operators have to see it.
             let (head, body) = request.into_parts();
-            self.decline(Decline::Request, head, body)
+            UpgradeFuture { route: self.decline(Decline::Request, head, body), bodies }
         } else {
-            Route::forward(self.inner.call(request))
-        };
-        UpgradeFuture::new(route, self.bodies.clone())
+            UpgradeFuture { route: Route::forward(self.inner.call(request)), bodies }
+        }
     }
 }
