@@ -206,27 +206,27 @@ impl Client {
 
     /// The preface, no settings, an acknowledgement, and a window for everything that will come.
     async fn start(&mut self) -> io::Result<()> {
-        let mut octets = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        octets.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
-        octets.extend([0, 0, 0, 4, 1, 0, 0, 0, 0]);
-        octets.extend([0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0, 0, 0]);
-        self.io.write_all(&octets).await
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        bytes.extend([0, 0, 0, 4, 1, 0, 0, 0, 0]);
+        bytes.extend([0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0, 0, 0]);
+        self.io.write_all(&bytes).await
     }
 
     /// Sends so many requests, and reads every answer to its end.
     async fn send(&mut self, requests: u32) -> io::Result<()> {
-        let (mut sent, mut answered, mut octets) = (0, 0, Vec::new());
+        let (mut sent, mut answered, mut bytes) = (0, 0, Vec::new());
         while answered < requests {
             while sent < requests && sent - answered < IN_FLIGHT {
                 // GET, http, /, and an authority.
-                octets.extend([0, 0, 11, 1, 5]);
-                octets.extend(self.stream.to_be_bytes());
-                octets.extend(b"\x82\x86\x84\x01\x06a.test");
+                bytes.extend([0, 0, 11, 1, 5]);
+                bytes.extend(self.stream.to_be_bytes());
+                bytes.extend(b"\x82\x86\x84\x01\x06a.test");
                 self.stream += 2;
                 sent += 1;
             }
-            self.io.write_all(&octets).await?;
-            octets.clear();
+            self.io.write_all(&bytes).await?;
+            bytes.clear();
             answered += self.answers().await?;
         }
         Ok(())

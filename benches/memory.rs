@@ -1,7 +1,7 @@
 //! What an idle upgraded connection costs in memory, behind this crate and behind hyper alone.
 //!
 //! Both serve the same pipes in the same program, and both run the same handler: it waits for an
-//! octet that does not come. What is allocated when all is quiet is counted, so that the figures
+//! byte that does not come. What is allocated when all is quiet is counted, so that the figures
 //! are the same on every machine. Fails if the difference is 1 KiB or more.
 //!
 //! ```sh
@@ -41,7 +41,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
         tokio::spawn(connection.with_upgrades());
     })?;
-    println!("octets for each of {CONNECTIONS} idle upgraded connections");
+    println!("bytes for each of {CONNECTIONS} idle upgraded connections");
     println!("hyper alone  {hyper:>6}");
     println!("this crate   {this:>6}");
     println!("difference   {:>6}", this - hyper);
@@ -72,11 +72,11 @@ async fn connect(
         let (mut client, server) = tokio::io::duplex(1024);
         serve(server);
         client.write_all(REQUEST).await?;
-        let mut octet = [0];
+        let mut byte = [0];
         let mut answer = Vec::with_capacity(1024);
         while !answer.ends_with(b"\r\n\r\n!") {
-            client.read_exact(&mut octet).await?;
-            answer.push(octet[0]);
+            client.read_exact(&mut byte).await?;
+            answer.push(byte[0]);
         }
         assert!(answer.starts_with(b"HTTP/1.1 101 "));
         clients.push(client);
@@ -84,7 +84,7 @@ async fn connect(
     Ok(())
 }
 
-/// Says that it runs, and waits for an octet that does not come.
+/// Says that it runs, and waits for a byte that does not come.
 async fn quiet(mut io: impl AsyncRead + tokio::io::AsyncWrite + Unpin) -> io::Result<()> {
     io.write_all(b"!").await?;
     io.read_u8().await.map(drop)

@@ -31,7 +31,7 @@ expect 'curl --http2, whose offer nobody takes' 'plain 1.1' \
 expect 'curl with content and an offer' plain \
     "$(curl -H 'Connection: upgrade' -H 'Upgrade: echo' -d hello "$url/")"
 
-# bash: sends its standard input, and prints the status line and so many octets behind the head.
+# bash: sends its standard input, and prints the status line and so many bytes behind the head.
 talk() {
     exec 3<>"/dev/tcp/$host/$port"
     cat >&3
@@ -70,8 +70,8 @@ const request = http.request({ host, port, headers: { connection: 'upgrade', upg
 request.on('upgrade', (response, socket, head) => {
   let text = head.toString();
   socket.write('early and late');
-  socket.on('data', (octets) => {
-    text += octets;
+  socket.on('data', (bytes) => {
+    text += bytes;
     if (text.length === 14) {
       console.log(response.statusCode, response.headers.upgrade, text);
       socket.end();

@@ -77,7 +77,7 @@ async def run(program, stuck, deadline):
     check(counts == (SESSIONS - stuck, stuck), f"counts: {counts}")
     check(server.took < deadline + 5, f"the server took {server.took:.1f} s to end")
     print(
-        f"ok    {SESSIONS} sessions opened in {opened:.1f} s, {each} octets resident each; "
+        f"ok    {SESSIONS} sessions opened in {opened:.1f} s, {each} bytes resident each; "
         f"{codes[1001]} closed with 1001 within {last:.2f} s, {stuck} aborted at {deadline} s; "
         f"exit code 0 after {server.took:.2f} s"
     )

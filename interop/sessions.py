@@ -86,7 +86,7 @@ class Session:
     def send(self, opcode, payload):
         check(len(payload) < 126, "only short frames are sent")
         mask = os.urandom(4)
-        masked = bytes(octet ^ mask[i % 4] for i, octet in enumerate(payload))
+        masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
         self.writer.write(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + masked)
 
     async def receive(self):
@@ -153,6 +153,6 @@ class Server:
 
 
 def resident(pid):
-    """Returns how much memory a process has, in octets."""
+    """Returns how much memory a process has, in bytes."""
     with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
         return int(statm.read().split()[1]) * resource.getpagesize()

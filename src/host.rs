@@ -6,14 +6,14 @@ use http::uri::Authority;
 ///
 /// Returns `None` if there is more, such as user information (RFC 9110 §4.2.4), or less: no host
 /// (§4.2.1), or a port that is no number. An empty port is none.
-pub(crate) fn parse(octets: &[u8]) -> Option<(Authority, Option<u16>)> {
-    let authority = Authority::try_from(octets).ok()?;
+pub(crate) fn parse(bytes: &[u8]) -> Option<(Authority, Option<u16>)> {
+    let authority = Authority::try_from(bytes).ok()?;
     // The type takes more than a host and a port, but has the host by itself.
     let rest = authority.as_str().strip_prefix(authority.host())?;
     let port = match rest.strip_prefix(':') {
         None if rest.is_empty() => None,
         Some("") => None,
-        Some(port) if port.bytes().all(|octet| octet.is_ascii_digit()) => Some(port.parse().ok()?),
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(port.parse().ok()?),
         _ => return None,
     };
     (!authority.host().is_empty()).then_some((authority, port))

@@ -153,7 +153,7 @@ pub trait UpgradeHandler: Send + Sync + 'static {
     /// # Cancel safety
     ///
     /// The future is dropped if a layer outside gives up, or if the client goes away and the HTTP
-    /// server notices. hyper does not notice while octets that the client sent early are unread.
+    /// server notices. hyper does not notice while bytes that the client sent early are unread.
     fn upgrade(
         &self,
         request: Request<Bytes>,

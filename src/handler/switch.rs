@@ -79,7 +79,7 @@ impl Switch {
     /// Switches, and runs `run` on the connection.
     ///
     /// The function is called on a task of its own, with the connection exactly as the HTTP
-    /// server left it: the first octet that it reads is the first one behind the request. It may
+    /// server left it: the first byte that it reads is the first one behind the request. It may
     /// return `()` or a `Result` of it. An error and a panic end the connection and go to
     /// [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure).
     ///

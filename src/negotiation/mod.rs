@@ -207,15 +207,15 @@ pub(crate) fn visit_members<'a>(
     name: HeaderName,
     mut visit: impl FnMut(&'a [u8]) -> Option<()>,
 ) -> Option<()> {
-    let (mut octets, mut members) = (0, 0);
+    let (mut bytes, mut members) = (0, 0);
     for line in headers.get_all(name) {
-        octets += line.len();
-        if octets > OCTETS {
+        bytes += line.len();
+        if bytes > BYTES {
             return None;
         }
         // A recipient ignores empty members (RFC 9110 §5.6.1.2). Of the ASCII whitespace that is
         // trimmed, a field value can hold only space and tab.
-        let lines_members = line.as_bytes().split(|&octet| octet == b',').map(<[u8]>::trim_ascii);
+        let lines_members = line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
         for member in lines_members.filter(|member| !member.is_empty()) {
             members += 1;
             if members > MEMBERS {
@@ -230,8 +230,8 @@ pub(crate) fn visit_members<'a>(
 /// How many members a field may have. More than any client offers; few enough for an array.
 pub(crate) const MEMBERS: usize = 64;
 
-/// How many octets the lines of a field may have together.
-const OCTETS: usize = 8 * 1024;
+/// How many bytes the lines of a field may have together.
+const BYTES: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -108,10 +108,10 @@ impl Eq for Protocol<'_> {}
 
 impl hash::Hash for Protocol<'_> {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
-        for octet in self.name.bytes() {
-            state.write_u8(octet.to_ascii_lowercase());
+        for byte in self.name.bytes() {
+            state.write_u8(byte.to_ascii_lowercase());
         }
-        // No token holds an octet of 0xff, so no two protocols write the same sequence.
+        // No token holds a byte of 0xff, so no two protocols write the same sequence.
         state.write_u8(0xff);
         self.version.hash(state);
     }
@@ -160,7 +160,7 @@ impl<'a> Offer<'a> {
 
     /// `protocol = protocol-name [ "/" protocol-version ]`, RFC 9110 §7.8.
     pub(crate) fn parse(member: &'a [u8]) -> Option<Self> {
-        let mut parts = member.splitn(2, |&octet| octet == b'/');
+        let mut parts = member.splitn(2, |&byte| byte == b'/');
         let name = parts.next().filter(|name| is_token(name))?;
         let version = parts.next();
         // A slash is no token character, so a second one fails here.
@@ -248,14 +248,14 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Whether these octets are a token, RFC 9110 §5.6.2.
-pub(crate) fn is_token(octets: &[u8]) -> bool {
-    !octets.is_empty() && octets.iter().all(|&octet| is_token_character(octet))
+/// Whether these bytes are a token, RFC 9110 §5.6.2.
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_character(byte))
 }
 
-const fn is_token_character(octet: u8) -> bool {
+const fn is_token_character(byte: u8) -> bool {
     matches!(
-        octet,
+        byte,
         b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`'
             | b'|' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z'
     )

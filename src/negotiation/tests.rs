@@ -96,10 +96,10 @@ fn head(lines: impl AsRef<[u8]>) -> request::Parts {
 }
 
 fn headers(lines: &[u8]) -> HeaderMap {
-    let lines = lines.split(|&octet| octet == b'\n').filter(|line| !line.is_empty());
+    let lines = lines.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     lines
         .map(|line| {
-            let colon = line.windows(2).position(|octets| octets == b": ").unwrap();
+            let colon = line.windows(2).position(|bytes| bytes == b": ").unwrap();
             let name = HeaderName::from_bytes(&line[..colon]).unwrap();
             (name, HeaderValue::from_bytes(&line[colon + 2..]).unwrap())
         })
@@ -215,7 +215,7 @@ fn one_malformed_member_voids_the_offer() {
         ("\"websocket\"", None),
         ("\"x, foo, y\"", None),
         ("\"x\\\", foo, y\"", None),
-        // P-15: octets beyond ASCII, here as UTF-8.
+        // P-15: bytes beyond ASCII, here as UTF-8.
         ("wéb, foo", None),
     ]);
     // P-15, R9110-5.5-02.

@@ -62,7 +62,7 @@ fn a_forwarded_request_costs_no_allocation_above_the_inner_services() {
     let mut certain = UpgradeLayer::outermost().layer(service.clone());
 
     let members = "x/1, ".repeat(64);
-    let octets = "x".repeat(9_000);
+    let bytes = "x".repeat(9_000);
     let upgrade = ("connection", "keep-alive, upgrade");
     for lines in [
         &[][..],
@@ -73,7 +73,7 @@ fn a_forwarded_request_costs_no_allocation_above_the_inner_services() {
         &[upgrade, ("upgrade", "other/1, other")],
         &[upgrade, ("upgrade", "foo;void")],
         &[upgrade, ("upgrade", &members)],
-        &[upgrade, ("upgrade", &octets)],
+        &[upgrade, ("upgrade", &bytes)],
     ] {
         let alone = allocations(&mut inner, request(lines));
         assert_eq!(alone, 1, "the counter counts");

@@ -24,10 +24,10 @@ async fn by_default_a_request_with_a_body_is_forwarded_whole() {
         ("Transfer-Encoding: chunked\r\n", "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", "hello"),
         ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n", ""),
     ] {
-        let octets = [offering(lines, content), get("").into_bytes()].concat();
-        for at in 0..octets.len() {
+        let bytes = [offering(lines, content), get("").into_bytes()].concat();
+        for at in 0..bytes.len() {
             let log = Log::default();
-            let received = connect(&log).exchange_split(&octets, at).await;
+            let received = connect(&log).exchange_split(&bytes, at).await;
             received.is(&(String::from(OK) + OK)).and_is_open();
             let first = format!("inner POST /x {read:?} upgradable");
             assert_eq!(log.take(), [first.as_str(), "inner GET /x \"\""], "split at {at}");
@@ -38,29 +38,29 @@ async fn by_default_a_request_with_a_body_is_forwarded_whole() {
 #[tokio::test(start_paused = true)]
 async fn a_handler_that_takes_a_body_gets_all_of_it_and_the_connection_what_follows() {
     // P-52 with a handler that opts in, R9110-7.8-16, S-1, H-4
-    let octets = [offering("Content-Length: 5\r\n", "hello"), b"NP".to_vec()].concat();
-    for at in 0..octets.len() {
+    let bytes = [offering("Content-Length: 5\r\n", "hello"), b"NP".to_vec()].concat();
+    for at in 0..bytes.len() {
         let log = Log::default();
         let mut wire = connect_with_limit(&log, 5);
-        let received = wire.exchange_split(&octets, at).await;
-        received.is(&(switching("foo") + expected_echo(&octets, at)));
+        let received = wire.exchange_split(&bytes, at).await;
+        received.is(&(switching("foo") + expected_echo(&bytes, at)));
         assert!(log.has("foo asked \"hello\""), "split at {at}: {log:?}");
         assert_eq!(log.count("inner"), 0);
     }
 }
 
 /// `NP` arrives in two pieces if it is split.
-fn expected_echo(octets: &[u8], at: usize) -> &'static str {
-    if at == octets.len() - 1 { "[N][P]" } else { "[NP]" }
+fn expected_echo(bytes: &[u8], at: usize) -> &'static str {
+    if at == bytes.len() - 1 { "[N][P]" } else { "[NP]" }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_may_come_byte_by_byte() {
     let log = Log::default();
     let mut wire = connect_with_limit(&log, 5);
-    for octet in offering("Content-Length: 5\r\n", "hello") {
+    for byte in offering("Content-Length: 5\r\n", "hello") {
         wire.receive().await.is("");
-        wire.send([octet]).await;
+        wire.send([byte]).await;
     }
     wire.receive().await.is(&switching("foo"));
     assert_eq!(log.take(), ["foo asked \"hello\"", "foo runs foo"]);
@@ -179,11 +179,11 @@ async fn without_a_body_there_is_nothing_to_expect() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_breaks_off_never_reaches_the_handler() {
     // P-57, S-1
-    let octets = offering("Content-Length: 5\r\n", "hell");
-    for end in octets.len() - 4..=octets.len() {
+    let bytes = offering("Content-Length: 5\r\n", "hell");
+    for end in bytes.len() - 4..=bytes.len() {
         let log = Log::default();
         let mut wire = connect_with_limit(&log, 5);
-        wire.send(&octets[..end]).await;
+        wire.send(&bytes[..end]).await;
         tokio::io::AsyncWriteExt::shutdown(&mut wire.io).await.unwrap();
         wire.receive().await.is(BAD_REQUEST).and_ends();
         assert_eq!(log.count("failed foo Body"), 1);
@@ -281,8 +281,8 @@ async fn http_1_0_is_sent_no_100() {
     // R9110-10.1.1-01
     let log = Log::default();
     let lines = format!("{FOO}Content-Length: 5\r\nExpect: 100-continue\r\n");
-    let octets = request("POST /x HTTP/1.0", &lines) + "hello";
-    let received = connect_with_limit(&log, 5).exchange(octets).await;
+    let bytes = request("POST /x HTTP/1.0", &lines) + "hello";
+    let received = connect_with_limit(&log, 5).exchange(bytes).await;
     received.starts_with("HTTP/1.0 200 OK\r\n").and_ends();
     assert_eq!(log.take(), ["inner POST /x \"hello\""]);
 }

@@ -27,7 +27,7 @@ async fn a_field_may_have_64_members() {
 #[tokio::test(start_paused = true)]
 async fn a_field_may_have_8_kib_over_all_its_lines() {
     // P-33, P-34, S-19
-    let commas = |octets: usize| ",".repeat(octets);
+    let commas = |bytes: usize| ",".repeat(bytes);
     for (lines, switched) in [
         (format!("{CU}Upgrade: {}foo\r\n", commas(8 * 1024 - 3)), true),
         (format!("{CU}Upgrade: {}foo\r\n", commas(8 * 1024 - 2)), false),
@@ -82,8 +82,8 @@ async fn candidates_are_asked_until_one_accepts() {
         ("/other", "foo", OK.into()),
         ("/nobody", "foo, bar, foo", OK.into()),
     ] {
-        let octets = request(&format!("GET {path} HTTP/1.1"), &format!("{CU}Upgrade: {offer}\r\n"));
-        Wire::serve(service.clone()).exchange(octets).await.is(&expected);
+        let bytes = request(&format!("GET {path} HTTP/1.1"), &format!("{CU}Upgrade: {offer}\r\n"));
+        Wire::serve(service.clone()).exchange(bytes).await.is(&expected);
     }
     let asked: Vec<_> = log.take().into_iter().filter(|event| event.contains("asked")).collect();
     assert_eq!(asked, ["chat asked \"\"", "feed asked \"\"", "bar asked \"\"", "bar asked \"\""]);

@@ -31,11 +31,11 @@ async fn a_chunked_body_is_read_to_its_end_wherever_it_is_split() {
         ("2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", "hello"),
         ("2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\nX-Trailer: foo\r\n\r\n", "hello"),
     ] {
-        let octets = offering(chunks) + "NP";
-        for at in 0..octets.len() - 2 {
+        let bytes = offering(chunks) + "NP";
+        for at in 0..bytes.len() - 2 {
             let log = Log::default();
             let mut wire = Wire::serve(layer(&log, 5).layer(inner(&log)));
-            let received = wire.exchange_split(octets.as_bytes(), at).await;
+            let received = wire.exchange_split(bytes.as_bytes(), at).await;
             assert_eq!(received.text, switching("foo") + "[NP]", "{chunks:?} split at {at}");
             assert!(log.has(&format!("foo asked {read:?}")), "{chunks:?} split at {at}: {log:?}");
             assert_eq!(log.count("inner"), 0);
@@ -46,11 +46,11 @@ async fn a_chunked_body_is_read_to_its_end_wherever_it_is_split() {
 #[tokio::test(start_paused = true)]
 async fn a_chunked_body_over_the_limit_gets_a_413_and_nothing_after_it_is_read() {
     for chunks in ["6\r\nhello!\r\n0\r\n\r\n", "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"] {
-        let octets = offering(chunks) + &get(FOO) + "NP";
-        for at in 0..octets.len() {
+        let bytes = offering(chunks) + &get(FOO) + "NP";
+        for at in 0..bytes.len() {
             let log = Log::default();
             let mut wire = Wire::serve(layer(&log, 5).layer(inner(&log)));
-            let received = wire.exchange_split(octets.as_bytes(), at).await;
+            let received = wire.exchange_split(bytes.as_bytes(), at).await;
             received.is(TOO_LARGE).and_ends();
             assert_eq!(log.count("failed foo Body"), 1, "{log:?}");
             assert_eq!((log.count("foo"), log.count("inner")), (0, 0), "{log:?}");

@@ -91,8 +91,8 @@ async fn a_stack_of_protocols_is_named_lowest_first() {
     let layer = UpgradeLayer::new()
         .on("TLS/*", |_request: Request<Bytes>| async { idle().protocols("TLS/1.2,HTTP/1.1") });
     let service = layer.layer(inner(&log));
-    let octets = get(&format!("{CU}Upgrade: TLS/1.2\r\n"));
-    Wire::serve(service).exchange(octets).await.is(&switching("TLS/1.2, HTTP/1.1"));
+    let bytes = get(&format!("{CU}Upgrade: TLS/1.2\r\n"));
+    Wire::serve(service).exchange(bytes).await.is(&switching("TLS/1.2, HTTP/1.1"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,7 +287,7 @@ async fn every_answer_has_one_date() {
     for status in [None, Some(StatusCode::FORBIDDEN), Some(StatusCode::UPGRADE_REQUIRED)] {
         let mut wire = deciding(&Log::default(), move || status.map_or_else(|| Ok(idle()), Err));
         wire.send(get(OFFER)).await;
-        let (received, _) = wire.receive_octets().await;
+        let (received, _) = wire.receive_bytes().await;
         let received = String::from_utf8(received).unwrap();
         assert_eq!(received.matches("\r\ndate: ").count(), 1, "{received}");
     }

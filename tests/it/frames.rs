@@ -95,9 +95,9 @@ where
 {
     let mut client = connect(&Log::default(), run).await;
     assert_eq!(receive(&mut client).await, Message::text("early"));
-    let octets: Vec<u8> = (0..PIPE * 3).map(|at| u8::try_from(at % 251).unwrap()).collect();
-    client.send(Message::binary(octets.clone())).await.unwrap();
-    assert_eq!(receive(&mut client).await, Message::binary(octets));
+    let bytes: Vec<u8> = (0..PIPE * 3).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    client.send(Message::binary(bytes.clone())).await.unwrap();
+    assert_eq!(receive(&mut client).await, Message::binary(bytes));
 }
 
 /// What a framing crate objects to ends the connection and is reported.
@@ -140,5 +140,5 @@ async fn receive(client: &mut WebSocketStream<Early<DuplexStream>>) -> Message {
     client.next().await.unwrap().unwrap()
 }
 
-/// Octets that a pipe holds in each direction.
+/// Bytes that a pipe holds in each direction.
 const PIPE: usize = 64 * 1024;

@@ -64,12 +64,12 @@ const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nserver: inner\r\n\
 
 #[tokio::test(start_paused = true)]
 async fn the_inner_service_says_yes_wherever_the_request_is_split() {
-    let octets = at("/yes", FOO) + "NP";
-    for split in 0..octets.len() - 2 {
+    let bytes = at("/yes", FOO) + "NP";
+    for split in 0..bytes.len() - 2 {
         let log = Log::default();
         let layer = layer(&log);
         let mut wire = Wire::serve(layer.layer(deciding(&log)));
-        let received = wire.exchange_split(octets.as_bytes(), split).await;
+        let received = wire.exchange_split(bytes.as_bytes(), split).await;
         received.is(&(SWITCHED.to_owned() + "[NP]")).and_is_open();
         assert_eq!(log.take()[..3], ["inner /yes", "offered foo", "foo runs foo"]);
         let stats = layer.connections().stats();

@@ -24,7 +24,7 @@ use tower_upgrade::{Downcast, Switch, UpgradeLayer, Upgraded};
 
 use crate::support::*;
 
-/// A layer whose handler takes the connection apart, and answers with the octets that were read
+/// A layer whose handler takes the connection apart, and answers with the bytes that were read
 /// ahead, in brackets, before it echoes.
 fn taking_apart<T>() -> UpgradeLayer
 where
@@ -43,24 +43,24 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn octets_sent_early_are_the_first_to_be_read() {
+async fn bytes_sent_early_are_the_first_to_be_read() {
     // P-58, R6455-4.1-wait, H-11. However they are split, none is lost or read as HTTP.
     let early = b"GET / HTTP/1.1\r\n\r\n\0\xff";
-    let octets = [get(FOO).as_bytes(), early].concat();
-    for at in 0..=octets.len() {
+    let bytes = [get(FOO).as_bytes(), early].concat();
+    for at in 0..=bytes.len() {
         let log = Log::default();
         let mut wire = connect(&log);
-        wire.send(&octets[..at]).await;
+        wire.send(&bytes[..at]).await;
         settle().await;
-        wire.send(&octets[at..]).await;
+        wire.send(&bytes[at..]).await;
         settle().await;
         let mut received = Vec::new();
         tokio::time::timeout(std::time::Duration::from_secs(1), wire.io.read_to_end(&mut received))
             .await
             .unwrap_err();
-        let head = received.windows(4).position(|octets| octets == b"\r\n\r\n").unwrap() + 4;
+        let head = received.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
         let mut echoed = received[head..].to_vec();
-        echoed.retain(|octet| !b"[]".contains(octet));
+        echoed.retain(|byte| !b"[]".contains(byte));
         assert_eq!(echoed, early, "split at {at}");
         assert_eq!(log.count("inner"), 0);
     }
@@ -90,8 +90,8 @@ async fn downcast_reaches_the_io_behind_http1_builder() {
 #[tokio::test(start_paused = true)]
 async fn downcast_reaches_the_io_behind_the_auto_builder() {
     // The builder reads ahead to find out the version, so the request is split everywhere too.
-    let octets = get(FOO) + "early";
-    for at in 0..octets.len() {
+    let bytes = get(FOO) + "early";
+    for at in 0..bytes.len() {
         let (client, server) = tokio::io::duplex(1 << 16);
         let service = taking_apart::<DuplexStream>().layer(inner(&Log::default()));
         let service = TowerToHyperService::new(service);
@@ -99,10 +99,10 @@ async fn downcast_reaches_the_io_behind_the_auto_builder() {
             .serve_connection_with_upgrades(TokioIo::new(server), service)
             .into_owned();
         let mut wire = Wire::of(client, connection);
-        let received = wire.exchange_split(octets.as_bytes(), at).await;
+        let received = wire.exchange_split(bytes.as_bytes(), at).await;
         // What comes with the end of the request is read ahead.
         let (read_ahead, rest) =
-            "early".split_at((at + "early".len()).checked_sub(octets.len()).unwrap_or(5));
+            "early".split_at((at + "early".len()).checked_sub(bytes.len()).unwrap_or(5));
         received.is(&format!("{}foo[{read_ahead}]{rest}", switching("foo")));
     }
 }

@@ -59,11 +59,11 @@ async fn where_a_layer_hides_the_length_of_the_body_the_head_says_it() {
         ("Content-Length: 0\r\n", "", ""),
         ("Content-Length: 5\r\n", "hello", "hello"),
     ] {
-        let octets = [offering(lines, content), b"NP".to_vec()].concat();
-        for at in 0..octets.len() - 2 {
+        let bytes = [offering(lines, content), b"NP".to_vec()].concat();
+        for at in 0..bytes.len() - 2 {
             let log = Log::default();
             let mut wire = behind(&log, 5, Hidden);
-            wire.exchange_split(&octets, at).await.is(&(switching("foo") + "[NP]"));
+            wire.exchange_split(&bytes, at).await.is(&(switching("foo") + "[NP]"));
             assert!(log.has(&format!("foo asked {read:?}")), "{lines:?} split at {at}: {log:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! One binary: what goes over the wire, octet for octet, and what a caller of the API sees.
+//! One binary: what goes over the wire, byte for byte, and what a caller of the API sees.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;

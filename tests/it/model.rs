@@ -40,7 +40,7 @@ fn layer(release: &Arc<Notify>) -> UpgradeLayer {
         .handshake_timeout(HANDSHAKE)
 }
 
-/// Does what the client's octets say, until the client is gone or, if polite, until it is told.
+/// Does what the client's bytes say, until the client is gone or, if polite, until it is told.
 async fn talk(mut io: Upgraded, polite: bool) -> Result<(), &'static str> {
     let draining = io.draining();
     let told = async { if polite { draining.await } else { future::pending().await } };

@@ -14,7 +14,7 @@ enum Outcome {
 
 use Outcome::{Forwarded, ForwardedPlain, Switched};
 
-/// Sends the request whole and then split at every octet, followed by the octets `NP`, which are
+/// Sends the request whole and then split at every byte, followed by the bytes `NP`, which are
 /// the new protocol's after a 101.
 async fn check(id: &str, request: impl AsRef<[u8]>, outcome: Outcome) {
     let request = request.as_ref();
@@ -39,8 +39,8 @@ async fn check(id: &str, request: impl AsRef<[u8]>, outcome: Outcome) {
                 continue;
             }
         };
-        let octets = [request, b"NP"].concat();
-        let received = wire.exchange_split(&octets, at).await;
+        let bytes = [request, b"NP"].concat();
+        let received = wire.exchange_split(&bytes, at).await;
         let expected = switching(upgrade) + "[NP]";
         assert_eq!(received.text, expected, "{id} split at {at}");
         assert!(!received.ended, "{id} split at {at}");
@@ -192,15 +192,15 @@ async fn one_malformed_member_voids_the_field() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn octets_beyond_ascii_void_the_field() {
+async fn bytes_beyond_ascii_void_the_field() {
     for (id, member) in [
         ("P-15 R9110-5.5-02", &b"web\xFFsocket, foo"[..]),
         ("P-15", b"w\xC3\xA9b, foo"),
         ("S-22 Kelvin sign", b"websoc\xE2\x84\xAAet"),
         ("S-22 long s", b"web\xC5\xBFocket"),
     ] {
-        let octets = [b"GET /x HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: ", member, b"\r\n\r\n"];
-        check(id, octets.concat(), Forwarded).await;
+        let bytes = [b"GET /x HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: ", member, b"\r\n\r\n"];
+        check(id, bytes.concat(), Forwarded).await;
     }
 }
 
@@ -316,8 +316,8 @@ async fn an_offer_that_is_forwarded_leaves_a_request_to_close_alone() {
 async fn a_connect_without_a_port_is_the_inner_services_affair() {
     // R9110-9.3.6-01
     for target in ["h:", "h"] {
-        let octets = request(&format!("CONNECT {target} HTTP/1.1"), FOO);
-        let (received, log) = exchange(octets).await;
+        let bytes = request(&format!("CONNECT {target} HTTP/1.1"), FOO);
+        let (received, log) = exchange(bytes).await;
         assert!(!received.text.contains("101"), "{received:?}");
         assert_eq!(log.count("foo"), 0, "{log:?}");
     }

@@ -11,7 +11,7 @@
 //! case 13 in `shutdown.rs`.
 //!
 //! NET-18 to NET-23 are about clients, and this crate makes no connections. NET-07, NET-11, NET-13
-//! and VTX-20 to VTX-23 are about telling HTTP/2 from HTTP/1.1 by the first octets, which the
+//! and VTX-20 to VTX-23 are about telling HTTP/2 from HTTP/1.1 by the first bytes, which the
 //! server below does, hyper-util's `auto` for one. VTX-12 is about TLS, which a layer does not see:
 //! who registers a handler decides. VTX-03 is VTX-02 with compression, a layer of its own.
 
@@ -53,7 +53,7 @@ async fn a_101_has_the_two_fields_of_the_switch_and_no_length() {
                  HTTP2-Settings: AAMAAABkAAQAAP__\r\n";
     let mut wire = Wire::serve(layer.layer(inner(&log)));
     wire.exchange(request("GET / HTTP/1.1", lines)).await.is(&switching("nextprotocol"));
-    // The first octets of the new protocol are not read as HTTP, however late they come.
+    // The first bytes of the new protocol are not read as HTTP, however late they come.
     wire.exchange("GET / HTTP/1.1\r\n\r\n").await.is("[GET / HTTP/1.1\r\n\r\n]").and_is_open();
     assert_eq!(log.count("inner"), 0);
 }
@@ -100,11 +100,11 @@ async fn an_unknown_expectation_is_not_the_layers_affair() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_in_the_middle_of_its_content_is_the_inner_services_affair() {
     // NET-06
-    let octets = "POST / HTTP/1.1\nHost: a\nUpgrade:\nConnection: upgrade\nExpect:\n\
+    let bytes = "POST / HTTP/1.1\nHost: a\nUpgrade:\nConnection: upgrade\nExpect:\n\
                   Content-Length: 8\n\nhello";
     let log = Log::default();
     let mut wire = connect(&log);
-    wire.send(octets).await;
+    wire.send(bytes).await;
     wire.io.shutdown().await.unwrap();
     wire.receive().await.and_ends();
     let events = log.take();
@@ -118,11 +118,11 @@ async fn content_goes_to_the_handler_and_never_to_the_protocol() {
     // and in two, wherever they part.
     for (content, asked) in [("", "foo asked \"\""), ("the-payload", "foo asked \"the-payload\"")] {
         let lines = format!("{FOO}Content-Length: {}\r\n", content.len());
-        let octets = post(&lines, content) + "ping";
-        for at in 0..octets.len() - 4 {
+        let bytes = post(&lines, content) + "ping";
+        for at in 0..bytes.len() - 4 {
             let log = Log::default();
             let mut wire = connect_with_limit(&log, 11);
-            let received = wire.exchange_split(octets.as_bytes(), at).await;
+            let received = wire.exchange_split(bytes.as_bytes(), at).await;
             received.is(&(switching("foo") + "[ping]")).and_is_open();
             wire.exchange("pong").await.is("[pong]").and_is_open();
             assert_eq!(
@@ -140,8 +140,8 @@ async fn content_that_comes_late_is_waited_for() {
     let log = Log::default();
     let mut wire = connect_with_limit(&log, 10);
     wire.exchange(post(&format!("{FOO}Content-Length: 10\r\n"), "")).await.is("");
-    for octet in ["h", "e", "l", "l", "o", "w", "o", "r", "l"] {
-        wire.exchange(octet).await.is("").and_is_open();
+    for byte in ["h", "e", "l", "l", "o", "w", "o", "r", "l"] {
+        wire.exchange(byte).await.is("").and_is_open();
     }
     assert_eq!(log.take(), [""; 0]);
     wire.exchange("d").await.is(&switching("foo"));
@@ -165,7 +165,7 @@ async fn what_makes_an_offer_is_both_fields_and_a_known_protocol() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upgrade_request_on_an_upgraded_connection_is_the_protocols_octets() {
+async fn an_upgrade_request_on_an_upgraded_connection_is_the_protocols_bytes() {
     // KES-03, as far as the wire shows it.
     let again = get(FOO);
     let (received, log) = exchange(get(FOO) + &again).await;
@@ -179,11 +179,11 @@ async fn an_upgrade_request_on_an_upgraded_connection_is_the_protocols_octets() 
 async fn content_that_no_handler_takes_is_forwarded_with_the_request() {
     // KES-04 and KES-06
     let chunked = "Connection: Upgrade\r\nUpgrade: foo\r\nTransfer-Encoding: chunked\r\n";
-    for (octets, content) in [
+    for (bytes, content) in [
         (post(&format!("{FOO}Content-Length: 1\r\n"), "A"), "A"),
         (post(chunked, "b\r\nHello World\r\n0\r\n\r\n"), "Hello World"),
     ] {
-        let (received, log) = exchange(octets).await;
+        let (received, log) = exchange(bytes).await;
         received.is(OK).and_is_open();
         assert_eq!(log.take(), [format!("inner POST /x {content:?} upgradable")]);
     }
@@ -295,14 +295,14 @@ async fn no_100_is_awaited_where_hyper_sends_none() {
     ] {
         let log = Log::default();
         let mut wire = connect_with_limit(&log, 5);
-        let octets = post(&format!("{FOO}{expect}Content-Length: 5\r\n"), "hello");
-        wire.exchange(octets).await.ends_with(OK).and_is_open();
+        let bytes = post(&format!("{FOO}{expect}Content-Length: 5\r\n"), "hello");
+        wire.exchange(bytes).await.ends_with(OK).and_is_open();
         assert_eq!(log.take(), ["inner POST /x \"hello\" upgradable"], "{expect}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_one_octet_above_the_limit_is_forwarded_whole() {
+async fn content_one_byte_above_the_limit_is_forwarded_whole() {
     // Case 6
     for (limit, taken) in [(4, false), (5, true)] {
         let log = Log::default();

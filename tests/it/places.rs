@@ -12,7 +12,7 @@ use tower_upgrade::{
 
 use crate::support::*;
 
-/// A layer whose handler for `foo` takes up to five octets and decides so.
+/// A layer whose handler for `foo` takes up to five bytes and decides so.
 fn deciding<D, Fut>(decide: impl Fn() -> Fut + Send + Sync + 'static) -> UpgradeLayer
 where
     Fut: Future<Output = D> + Send + 'static,
@@ -104,16 +104,16 @@ async fn content_that_breaks_off_gives_the_place_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_goes_during_the_101_gives_the_place_back() {
-    for octets in 1..100 {
+    for bytes in 1..100 {
         let layer = deciding(reading);
-        let mut wire = Wire::serve_with_buffer(layer.layer(inner(&Log::default())), octets);
+        let mut wire = Wire::serve_with_buffer(layer.layer(inner(&Log::default())), bytes);
         wire.send(get(FOO)).await;
         settle().await;
         assert_eq!(layer.connections().active(), 1);
         drop(wire.io);
         settle().await;
         let stats = layer.connections().stats();
-        assert_eq!((stats.active, stats.switched, stats.failed), (0, 0, 1), "{octets}");
+        assert_eq!((stats.active, stats.switched, stats.failed), (0, 0, 1), "{bytes}");
     }
 }
 
@@ -166,10 +166,10 @@ async fn one_more_than_the_limit_is_refused_until_a_place_is_free() {
 async fn a_request_with_content_that_is_refused_unread_closes() {
     // R9110-10.1.1-08, S-1: what is left of it is never read as anything else.
     let layer = deciding(reading).max_connections(0);
-    let octets = post(&format!("{FOO}Content-Length: 5\r\n"), "hello") + &get("");
+    let bytes = post(&format!("{FOO}Content-Length: 5\r\n"), "hello") + &get("");
     let refusal = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
                    content-length: 0\r\n\r\n";
-    serve(&layer).exchange(octets).await.is(refusal).and_ends();
+    serve(&layer).exchange(bytes).await.is(refusal).and_ends();
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,8 +177,8 @@ async fn one_more_than_the_limit_can_be_forwarded() {
     let layer = deciding(reading).max_connections(0).at_capacity(AtCapacity::Forward);
     let mut wire = serve(&layer);
     wire.exchange(get(FOO)).await.is(OK).and_is_open();
-    let octets = post(&format!("{FOO}Content-Length: 5\r\n"), "hello");
-    wire.exchange(octets).await.is(OK).and_is_open();
+    let bytes = post(&format!("{FOO}Content-Length: 5\r\n"), "hello");
+    wire.exchange(bytes).await.is(OK).and_is_open();
     let stats = layer.connections().stats();
     assert_eq!((stats.active, stats.declined.capacity, stats.at_capacity), (0, 2, 0));
 }

@@ -6,15 +6,15 @@ use crate::support::*;
 const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\n";
 const TOO_LARGE: &str = "HTTP/1.1 431 Request Header Fields Too Large\r\n";
 
-/// Sends the octets whole and in two pieces at many places. The answer is an empty one with this
+/// Sends the bytes whole and in two pieces at many places. The answer is an empty one with this
 /// status line, the connection ends, and nobody behind hyper hears of it.
-async fn check(id: &str, octets: impl AsRef<[u8]>, status_line: &str) {
-    let octets = octets.as_ref();
-    let step = octets.len().div_ceil(200);
-    for at in (0..octets.len()).step_by(step) {
+async fn check(id: &str, bytes: impl AsRef<[u8]>, status_line: &str) {
+    let bytes = bytes.as_ref();
+    let step = bytes.len().div_ceil(200);
+    for at in (0..bytes.len()).step_by(step) {
         let log = Log::default();
         let mut wire = connect(&log);
-        let received = wire.exchange_split(octets, at).await;
+        let received = wire.exchange_split(bytes, at).await;
         let expected = format!("{status_line}connection: close\r\ncontent-length: 0\r\n\r\n");
         assert_eq!(received.text, expected, "{id} split at {at}");
         assert!(received.ended, "{id} split at {at}");
@@ -24,7 +24,7 @@ async fn check(id: &str, octets: impl AsRef<[u8]>, status_line: &str) {
 }
 
 /// A request for `/x` whose lines are not all text.
-fn get_octets(lines: &[&[u8]]) -> Vec<u8> {
+fn get_bytes(lines: &[&[u8]]) -> Vec<u8> {
     [b"GET /x HTTP/1.1\r\nHost: a.test\r\n", &*lines.concat(), b"\r\n"].concat()
 }
 
@@ -38,19 +38,19 @@ async fn a_version_that_hyper_does_not_speak_is_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn control_characters_in_a_value_are_refused() {
-    // P-39, R9110-5.5-03, R9110-5.6.3-01, R9112-2.2-02: each octet in either field, inside a
+    // P-39, R9110-5.5-03, R9110-5.6.3-01, R9112-2.2-02: each byte in either field, inside a
     // member and where white space may stand.
-    for octet in [b"\0", b"\x0b", b"\x0c", b"\x7f", b"\r"] {
+    for byte in [b"\0", b"\x0b", b"\x0c", b"\x7f", b"\r"] {
         for lines in [
-            [&b"Connection: upgrade\r\nUpgrade: f"[..], octet, b"oo\r\n"],
-            [b"Connection: upgrade\r\nUpgrade: foo,", octet, b"nope\r\n"],
-            [b"Connection: upgrade\r\nUpgrade: foo", octet, b"\r\n"],
-            [b"Upgrade: foo\r\nConnection: up", octet, b"grade\r\n"],
-            [b"Upgrade: foo\r\nConnection:", octet, b"upgrade\r\n"],
+            [&b"Connection: upgrade\r\nUpgrade: f"[..], byte, b"oo\r\n"],
+            [b"Connection: upgrade\r\nUpgrade: foo,", byte, b"nope\r\n"],
+            [b"Connection: upgrade\r\nUpgrade: foo", byte, b"\r\n"],
+            [b"Upgrade: foo\r\nConnection: up", byte, b"grade\r\n"],
+            [b"Upgrade: foo\r\nConnection:", byte, b"upgrade\r\n"],
         ] {
             // Two carriage returns at the end of a line are what this one comes to.
-            let id = format!("P-39 {:?} in {:?}", octet.escape_ascii(), lines[0].escape_ascii());
-            check(&id, get_octets(&lines), BAD_REQUEST).await;
+            let id = format!("P-39 {:?} in {:?}", byte.escape_ascii(), lines[0].escape_ascii());
+            check(&id, get_bytes(&lines), BAD_REQUEST).await;
         }
     }
 }
@@ -93,13 +93,13 @@ async fn a_header_section_that_is_too_large_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn octets_that_are_not_http_are_refused_behind_a_declined_upgrade() {
+async fn bytes_that_are_not_http_are_refused_behind_a_declined_upgrade() {
     // R9112-2.2-03, R9931-6.1-01: a client that starts TLS without waiting for the 101.
     let lines = format!("{CU}Upgrade: nope\r\n");
-    let octets = [get(&lines).as_bytes(), b"\x16\x03\x01\x02\0\x01"].concat();
-    for at in 0..octets.len() {
+    let bytes = [get(&lines).as_bytes(), b"\x16\x03\x01\x02\0\x01"].concat();
+    for at in 0..bytes.len() {
         let log = Log::default();
-        let received = connect(&log).exchange_split(&octets, at).await;
+        let received = connect(&log).exchange_split(&bytes, at).await;
         let refused = format!("{BAD_REQUEST}connection: close\r\ncontent-length: 0\r\n\r\n");
         received.is(&format!("{OK}{refused}")).and_ends();
         assert_eq!(log.take(), ["inner GET /x \"\" upgradable"]);
@@ -109,8 +109,8 @@ async fn octets_that_are_not_http_are_refused_behind_a_declined_upgrade() {
 #[tokio::test(start_paused = true)]
 async fn faulty_framing_is_refused() {
     let chunked = "Transfer-Encoding: chunked\r\n";
-    let octets = request("POST /x HTTP/1.0", &format!("{FOO}{chunked}")) + "0\r\n\r\n";
-    check("R9112-6.1-03", octets, BAD_REQUEST).await;
+    let bytes = request("POST /x HTTP/1.0", &format!("{FOO}{chunked}")) + "0\r\n\r\n";
+    check("R9112-6.1-03", bytes, BAD_REQUEST).await;
     for framing in [
         "Transfer-Encoding: gzip\r\n",
         "Transfer-Encoding: chunked, gzip\r\n",
@@ -134,8 +134,8 @@ async fn faulty_framing_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn an_offer_counts_only_once_the_header_section_is_complete() {
     // R9110-5.3-03
-    let octets = get(FOO);
-    let (part, rest) = octets.split_at(octets.len() - 1);
+    let bytes = get(FOO);
+    let (part, rest) = bytes.split_at(bytes.len() - 1);
     let log = Log::default();
     let mut wire = connect(&log);
     wire.exchange(part).await.is("").and_is_open();
@@ -159,10 +159,10 @@ async fn an_offer_in_a_trailer_is_none() {
         ("", "Connection: upgrade\r\nUpgrade: foo\r\n", ""),
     ] {
         let lines = format!("{lines}Transfer-Encoding: chunked\r\nTrailer: Upgrade\r\n");
-        let octets = post(&lines, "5\r\nhello\r\n0\r\n") + trailers + "\r\n";
-        for at in 0..octets.len() {
+        let bytes = post(&lines, "5\r\nhello\r\n0\r\n") + trailers + "\r\n";
+        for at in 0..bytes.len() {
             let log = Log::default();
-            let received = connect(&log).exchange_split(octets.as_bytes(), at).await;
+            let received = connect(&log).exchange_split(bytes.as_bytes(), at).await;
             received.is(OK).and_is_open();
             assert_eq!(log.take(), [format!("inner POST /x \"hello\"{upgradable}")]);
         }

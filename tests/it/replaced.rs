@@ -182,27 +182,27 @@ async fn behind_a_layer_that_hides_the_body_the_handler_does_not_run_and_says_so
 #[tokio::test(start_paused = true)]
 async fn a_client_that_is_gone_before_the_101_never_gets_a_handler() {
     // The pipe takes less than the 101, and the client goes away instead of reading it.
-    for octets in 1..WHOLE_101 {
+    for bytes in 1..WHOLE_101 {
         let log = Log::default();
-        let mut wire = Wire::serve_with_buffer(fixture(&log).layer(inner(&log)), octets);
+        let mut wire = Wire::serve_with_buffer(fixture(&log).layer(inner(&log)), bytes);
         wire.send(get(FOO)).await;
         settle().await;
         assert_eq!(log.count("foo asked"), 1);
         drop(wire.io);
         settle().await;
-        assert_eq!(log.count("foo runs"), 0, "{octets} octets: {log:?}");
-        assert_eq!(log.count("failed foo Disconnected"), 1, "{octets} octets: {log:?}");
+        assert_eq!(log.count("foo runs"), 0, "{bytes} bytes: {log:?}");
+        assert_eq!(log.count("failed foo Disconnected"), 1, "{bytes} bytes: {log:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_client_gets_the_whole_101_before_the_handler_runs() {
-    for octets in 1..200 {
+    for bytes in 1..200 {
         let log = Log::default();
-        let mut wire = Wire::serve_with_buffer(fixture(&log).layer(inner(&log)), octets);
+        let mut wire = Wire::serve_with_buffer(fixture(&log).layer(inner(&log)), bytes);
         wire.send(get(FOO)).await;
         settle().await;
-        assert_eq!(log.count("foo runs"), usize::from(octets >= WHOLE_101), "{octets} octets");
+        assert_eq!(log.count("foo runs"), usize::from(bytes >= WHOLE_101), "{bytes} bytes");
         wire.exchange("N").await.is(&(switching("foo") + "[N]")).and_is_open();
     }
 }

@@ -25,20 +25,20 @@ use crate::support::*;
 /// server switched all the same. What was left of the content was then read as HTTP/2 frames of
 /// the attacker's choice.
 #[tokio::test(start_paused = true)]
-async fn no_octet_of_content_becomes_one_of_the_protocol() {
+async fn no_byte_of_content_becomes_one_of_the_protocol() {
     let smuggled = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    let octets = post(&format!("{FOO}Content-Length: {}\r\n", smuggled.len()), smuggled) + "NP";
-    for at in 0..octets.len() - 2 {
+    let bytes = post(&format!("{FOO}Content-Length: {}\r\n", smuggled.len()), smuggled) + "NP";
+    for at in 0..bytes.len() - 2 {
         let log = Log::default();
         let mut wire = connect_with_limit(&log, smuggled.len());
-        let received = wire.exchange_split(octets.as_bytes(), at).await;
+        let received = wire.exchange_split(bytes.as_bytes(), at).await;
         received.is(&(switching("foo") + "[NP]"));
 
         // Over the limit there is no 101, and the content is the inner service's. Only what is
         // behind it is read on, and is not HTTP.
         let log = Log::default();
         let mut wire = connect_with_limit(&log, smuggled.len() - 1);
-        wire.exchange_split(octets.as_bytes(), at).await.is(OK);
+        wire.exchange_split(bytes.as_bytes(), at).await.is(OK);
         assert_eq!(log.take(), [format!("inner POST /x {smuggled:?} upgradable")]);
     }
 }
@@ -121,9 +121,9 @@ async fn switching_inner(
     let on_upgrade = hyper::upgrade::on(request);
     tokio::spawn(async {
         let mut io = TokioIo::new(on_upgrade.await.unwrap());
-        let mut octets = [0; 2];
-        io.read_exact(&mut octets).await.unwrap();
-        io.write_all(&[b"inner got ", &octets[..]].concat()).await.unwrap();
+        let mut bytes = [0; 2];
+        io.read_exact(&mut bytes).await.unwrap();
+        io.write_all(&[b"inner got ", &bytes[..]].concat()).await.unwrap();
     });
     Ok(inner_101())
 }
@@ -134,10 +134,10 @@ fn inner_101() -> Response<Full<Bytes>> {
     response.body(Full::default()).unwrap()
 }
 
-/// S-11, CVE-2025-64763: Envoy took octets that a client sent before the answer for the tunnel's.
+/// S-11, CVE-2025-64763: Envoy took bytes that a client sent before the answer for the tunnel's.
 /// They are HTTP until the 101 is written, and a declined offer makes them the next request.
 #[tokio::test(start_paused = true)]
-async fn octets_sent_before_the_answer_are_http_unless_it_is_a_101() {
+async fn bytes_sent_before_the_answer_are_http_unless_it_is_a_101() {
     // P-59, R9931-3-02
     let next = request("GET /next HTTP/1.1", "");
     let forbidden = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
@@ -191,10 +191,10 @@ async fn any_request_of_a_connection_may_be_upgraded() {
     let forwarded = post(&format!("{FOO}Content-Length: 5\r\n"), "hello");
     let accepted = get(FOO) + "NP";
     let expected = OK.repeat(3) + &switching("foo") + "[NP]";
-    let octets = [declined, forwarded, get(""), accepted].concat();
-    for at in 0..octets.len() - 2 {
+    let bytes = [declined, forwarded, get(""), accepted].concat();
+    for at in 0..bytes.len() - 2 {
         let log = Log::default();
-        connect(&log).exchange_split(octets.as_bytes(), at).await.is(&expected).and_is_open();
+        connect(&log).exchange_split(bytes.as_bytes(), at).await.is(&expected).and_is_open();
         assert_eq!((log.count("inner"), log.count("foo asked")), (3, 1), "split at {at}");
     }
 }
@@ -325,7 +325,7 @@ async fn a_101_has_no_field_of_the_connection_or_of_content_but_its_own_two() {
 }
 
 /// S-22: aiohttp folded the Kelvin sign into `k`, and took `notupgrade` for `upgrade`. Names are
-/// compared whole, and as octets.
+/// compared whole, and as bytes.
 #[tokio::test(start_paused = true)]
 async fn a_part_of_a_protocols_name_is_not_the_name() {
     for member in ["websocket2", "xwebsocket", "web", "h2cc", "h2", "websocket-h2c", "foofoo"] {

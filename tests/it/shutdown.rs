@@ -286,9 +286,9 @@ async fn a_drain_ends_a_read_that_waits() {
         .on("foo", |_request: Request<Bytes>| async {
             Switch::to(|mut io: Upgraded| async move {
                 let draining = io.draining();
-                let mut octet = [0];
+                let mut byte = [0];
                 tokio::select! {
-                    read = io.read(&mut octet) => read.map(drop),
+                    read = io.read(&mut byte) => read.map(drop),
                     () = draining => io.shutdown().await,
                 }
             })

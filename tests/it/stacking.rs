@@ -56,8 +56,8 @@ async fn axums_own_websocket_extractor_works_inside() {
     let mut wire = Wire::serve(axum_app(layer));
     // A masked text frame of "hi" with a mask of zeros.
     let hi = b"\x81\x82\0\0\0\0hi";
-    let octets = [get(WEBSOCKET).as_bytes(), hi].concat();
-    let received = wire.exchange(octets).await;
+    let bytes = [get(WEBSOCKET).as_bytes(), hi].concat();
+    let received = wire.exchange(bytes).await;
     received.starts_with("HTTP/1.1 101 Switching Protocols\r\n");
     assert!(received.text.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
     assert!(received.text.contains("\u{6}got hi"), "{received:?}");
@@ -100,10 +100,10 @@ async fn switches_by_itself(
     if let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() {
         tokio::spawn(async move {
             let mut io = TokioIo::new(on_upgrade.await.unwrap());
-            let mut octets = [0; 2];
-            io.read_exact(&mut octets).await.unwrap();
+            let mut bytes = [0; 2];
+            io.read_exact(&mut bytes).await.unwrap();
             io.write_all(b"inner:").await.unwrap();
-            io.write_all(&octets).await.unwrap();
+            io.write_all(&bytes).await.unwrap();
         });
     }
     let response = Response::builder()

@@ -1,4 +1,4 @@
-//! A server on one end of a pipe, raw octets on the other.
+//! A server on one end of a pipe, raw bytes on the other.
 
 use std::{
     convert::Infallible,
@@ -66,8 +66,8 @@ impl Wire {
         Self::serve_with_buffer(service, 1 << 20)
     }
 
-    /// The same, on a pipe that holds at most so many octets in each direction.
-    pub(crate) fn serve_with_buffer<S, B>(service: S, octets: usize) -> Self
+    /// The same, on a pipe that holds at most so many bytes in each direction.
+    pub(crate) fn serve_with_buffer<S, B>(service: S, bytes: usize) -> Self
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send,
@@ -76,7 +76,7 @@ impl Wire {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let (client, server) = tokio::io::duplex(octets);
+        let (client, server) = tokio::io::duplex(bytes);
         let service = TowerToHyperService::new(service);
         let connection =
             http1::Builder::new().serve_connection(TokioIo::new(server), service).with_upgrades();
@@ -95,39 +95,39 @@ impl Wire {
         Self { io, connection }
     }
 
-    pub(crate) async fn send(&mut self, octets: impl AsRef<[u8]>) {
-        self.io.write_all(octets.as_ref()).await.unwrap();
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.io.write_all(bytes.as_ref()).await.unwrap();
     }
 
     /// Returns what the server sends until it has nothing more to say. Time is paused, so the
     /// wait ends when every task is idle.
     pub(crate) async fn receive(&mut self) -> Received {
-        let (octets, ended) = self.receive_octets().await;
-        Received { text: without_date(&octets), ended }
+        let (bytes, ended) = self.receive_bytes().await;
+        Received { text: without_date(&bytes), ended }
     }
 
-    /// The same, as raw octets, and whether the server closed its side.
-    pub(crate) async fn receive_octets(&mut self) -> (Vec<u8>, bool) {
-        let mut octets = Vec::new();
-        while let Ok(read) = timeout(QUIET, self.io.read_buf(&mut octets)).await {
+    /// The same, as raw bytes, and whether the server closed its side.
+    pub(crate) async fn receive_bytes(&mut self) -> (Vec<u8>, bool) {
+        let mut bytes = Vec::new();
+        while let Ok(read) = timeout(QUIET, self.io.read_buf(&mut bytes)).await {
             if read.unwrap_or(0) == 0 {
-                return (octets, true);
+                return (bytes, true);
             }
         }
-        (octets, false)
+        (bytes, false)
     }
 
-    pub(crate) async fn exchange(&mut self, octets: impl AsRef<[u8]>) -> Received {
-        self.send(octets).await;
+    pub(crate) async fn exchange(&mut self, bytes: impl AsRef<[u8]>) -> Received {
+        self.send(bytes).await;
         self.receive().await
     }
 
-    /// Sends the octets in two pieces, the second when the server is done with the first. It may
+    /// Sends the bytes in two pieces, the second when the server is done with the first. It may
     /// have closed the connection by then.
-    pub(crate) async fn exchange_split(&mut self, octets: &[u8], at: usize) -> Received {
-        self.send(&octets[..at]).await;
+    pub(crate) async fn exchange_split(&mut self, bytes: &[u8], at: usize) -> Received {
+        self.send(&bytes[..at]).await;
         settle().await;
-        self.io.write_all(&octets[at..]).await.ok();
+        self.io.write_all(&bytes[at..]).await.ok();
         self.receive().await
     }
 }
@@ -180,8 +180,8 @@ impl Received {
     }
 }
 
-fn without_date(octets: &[u8]) -> String {
-    let text = String::from_utf8_lossy(octets);
+fn without_date(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
     text.split_inclusive("\r\n").filter(|line| !line.starts_with("date: ")).collect()
 }
 
@@ -271,13 +271,13 @@ pub(crate) fn echo_run(
     move |mut io: Upgraded| {
         log.push(format!("{name} runs {}", io.protocol()));
         Box::pin(async move {
-            let mut octets = Vec::new();
-            while io.read_buf(&mut octets).await? > 0 {
-                log.push(format!("{name} reads {:?}", String::from_utf8_lossy(&octets)));
+            let mut bytes = Vec::new();
+            while io.read_buf(&mut bytes).await? > 0 {
+                log.push(format!("{name} reads {:?}", String::from_utf8_lossy(&bytes)));
                 io.write_all(b"[").await?;
-                io.write_all(&octets).await?;
+                io.write_all(&bytes).await?;
                 io.write_all(b"]").await?;
-                octets.clear();
+                bytes.clear();
             }
             log.push(format!("{name} ends"));
             Ok(())
@@ -318,21 +318,21 @@ pub(crate) fn connect(log: &Log) -> Wire {
 }
 
 /// A layer whose handler for `foo` takes this much content.
-pub(crate) fn layer_with_limit(log: &Log, octets: usize) -> UpgradeLayer {
+pub(crate) fn layer_with_limit(log: &Log, bytes: usize) -> UpgradeLayer {
     let failures = log.clone();
     UpgradeLayer::new()
-        .on("foo/*", echo(log, "foo").with_body_limit(octets))
+        .on("foo/*", echo(log, "foo").with_body_limit(bytes))
         .on_failure(move |error| failures.push(describe(&error)))
 }
 
 /// A connection to it, around the inner service.
-pub(crate) fn connect_with_limit(log: &Log, octets: usize) -> Wire {
-    Wire::serve(layer_with_limit(log, octets).layer(inner(log)))
+pub(crate) fn connect_with_limit(log: &Log, bytes: usize) -> Wire {
+    Wire::serve(layer_with_limit(log, bytes).layer(inner(log)))
 }
 
 /// One exchange on a connection of its own.
-pub(crate) async fn exchange(octets: impl AsRef<[u8]>) -> (Received, Log) {
+pub(crate) async fn exchange(bytes: impl AsRef<[u8]>) -> (Received, Log) {
     let log = Log::default();
-    let received = connect(&log).exchange(octets).await;
+    let received = connect(&log).exchange(bytes).await;
     (received, log)
 }

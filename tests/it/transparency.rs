@@ -1,4 +1,4 @@
-//! A request that is not upgraded: the octets on the wire are those of the service without the
+//! A request that is not upgraded: the bytes on the wire are those of the service without the
 //! layer.
 
 use std::{
@@ -23,7 +23,7 @@ use crate::support::*;
 /// What goes to the server on one connection.
 #[derive(Clone)]
 struct Case {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     /// Another request may follow on the same connection.
     persists: bool,
 }
@@ -31,24 +31,24 @@ struct Case {
 impl Case {
     fn new(request_line: &str, lines: &[&[u8]], framing: Framing) -> Self {
         let (framing, content) = framing;
-        let mut octets = format!("{request_line}\r\nHost: a.test\r\nX-More: 1\r\n").into_bytes();
-        octets.extend_from_slice(&lines.concat());
-        octets.extend_from_slice(format!("{framing}x-MORE: 2\r\n\r\n{content}").as_bytes());
-        let ends = octets.windows(7).any(|window| window == b": close");
+        let mut bytes = format!("{request_line}\r\nHost: a.test\r\nX-More: 1\r\n").into_bytes();
+        bytes.extend_from_slice(&lines.concat());
+        bytes.extend_from_slice(format!("{framing}x-MORE: 2\r\n\r\n{content}").as_bytes());
+        let ends = bytes.windows(7).any(|window| window == b": close");
         let tunnels = request_line.starts_with("CONNECT");
-        Self { octets, persists: !ends && !tunnels && request_line.ends_with("/1.1") }
+        Self { bytes, persists: !ends && !tunnels && request_line.ends_with("/1.1") }
     }
 
-    /// How the octets come: whole, in two pieces, and one by one.
+    /// How the bytes come: whole, in two pieces, and one by one.
     fn deliveries(&self) -> Vec<Vec<&[u8]>> {
-        let octets = &*self.octets;
-        let end_of_head = octets.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
-        let mut deliveries = vec![vec![octets]];
-        for at in [1, end_of_head / 2, end_of_head - 1, end_of_head, octets.len() - 1] {
-            deliveries.push(vec![&octets[..at], &octets[at..]]);
+        let bytes = &*self.bytes;
+        let end_of_head = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+        let mut deliveries = vec![vec![bytes]];
+        for at in [1, end_of_head / 2, end_of_head - 1, end_of_head, bytes.len() - 1] {
+            deliveries.push(vec![&bytes[..at], &bytes[at..]]);
         }
-        if octets.len() < 512 {
-            deliveries.push(octets.chunks(1).collect());
+        if bytes.len() < 512 {
+            deliveries.push(bytes.chunks(1).collect());
         }
         deliveries
     }
@@ -180,23 +180,23 @@ const REQUEST_LINES: [&str; 19] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_not_upgraded_gets_the_same_octets_as_without_the_layer() {
+async fn a_request_that_is_not_upgraded_gets_the_same_bytes_as_without_the_layer() {
     let cases = corpus();
     assert!(cases.len() >= 200, "{}", cases.len());
     for case in &cases {
-        let octets = compare(case).await;
-        let text = String::from_utf8_lossy(&octets);
+        let bytes = compare(case).await;
+        let text = String::from_utf8_lossy(&bytes);
         let answered = ["100 Continue", "200 OK", "426 Upgrade Required"];
         assert!(
             answered.iter().any(|status| text[9..].starts_with(status)),
             "{}: {text}",
-            case.octets.escape_ascii(),
+            case.bytes.escape_ascii(),
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn pipelined_requests_that_are_not_upgraded_get_the_same_octets_as_without_the_layer() {
+async fn pipelined_requests_that_are_not_upgraded_get_the_same_bytes_as_without_the_layer() {
     let mut cases = corpus();
     let closing: Vec<_> = cases.iter().filter(|case| !case.persists).cloned().collect();
     cases.retain(|case| case.persists);
@@ -205,38 +205,38 @@ async fn pipelined_requests_that_are_not_upgraded_get_the_same_octets_as_without
         // A request of another table follows, and twice out of three one that ends the connection.
         let second = &cases[(first * 7 + count / 2) % count];
         let mut pipeline = cases[first].clone();
-        pipeline.octets.extend_from_slice(&second.octets);
+        pipeline.bytes.extend_from_slice(&second.bytes);
         if first % 6 > 0 {
-            pipeline.octets.extend_from_slice(&closing[first % closing.len()].octets);
+            pipeline.bytes.extend_from_slice(&closing[first % closing.len()].bytes);
         }
         compare(&pipeline).await;
     }
 }
 
-/// Compares what the service answers with the layer and without, however the octets come.
+/// Compares what the service answers with the layer and without, however the bytes come.
 async fn compare(case: &Case) -> Vec<u8> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for pieces in case.deliveries() {
         let log = Log::default();
         let without = talk(Wire::serve(mirror()), &pieces).await;
         let with = talk(Wire::serve(fixture(&log).layer(mirror())), &pieces).await;
-        let (case, pieces) = (case.octets.escape_ascii(), pieces.len());
+        let (case, pieces) = (case.bytes.escape_ascii(), pieces.len());
         assert_eq!(with, without, "{case} in {pieces} pieces");
         assert_eq!(log.take(), [""; 0], "{case} in {pieces} pieces");
-        octets = with.octets.unescaped;
+        bytes = with.bytes.unescaped;
     }
-    octets
+    bytes
 }
 
 /// What the client sees, and the way in which the connection ends once the client is gone.
 #[derive(Debug, PartialEq)]
 struct Answer {
-    octets: Escaped,
+    bytes: Escaped,
     ended: bool,
     connection: String,
 }
 
-/// Octets that can be read in an assertion.
+/// Bytes that can be read in an assertion.
 #[derive(PartialEq)]
 struct Escaped {
     unescaped: Vec<u8>,
@@ -256,13 +256,13 @@ async fn talk(mut wire: Wire, pieces: &[&[u8]]) -> Answer {
         // The server may be gone already, with the layer and without.
         wire.io.write_all(piece).await.ok();
     }
-    let (octets, ended) = wire.receive_octets().await;
-    let lines = octets.split_inclusive(|&octet| octet == b'\n');
+    let (bytes, ended) = wire.receive_bytes().await;
+    let lines = bytes.split_inclusive(|&byte| byte == b'\n');
     let unescaped = lines.filter(|line| !line.starts_with(b"date: ")).collect::<Vec<_>>().concat();
     let Wire { io, connection } = wire;
     drop(io);
     let connection = timeout(Duration::from_secs(60), connection).await.unwrap().unwrap();
-    Answer { octets: Escaped { unescaped }, ended, connection: format!("{connection:?}") }
+    Answer { bytes: Escaped { unescaped }, ended, connection: format!("{connection:?}") }
 }
 
 type Mirror = BoxCloneService<Request<Incoming>, Response<Either<Full<Bytes>, Frames>>, Infallible>;

@@ -206,8 +206,8 @@ fn only_what_was_offered_may_be_switched_to() {
 /// Lines that name `foo`, and whether the field still counts, as `Upgrade` and as `Connection`.
 #[track_caller]
 fn check_limit(lines: &[String], within: bool) {
-    let octets: usize = lines.iter().map(String::len).sum();
-    let note = format!("{} lines, {octets} octets, {:.40?}", lines.len(), lines[0]);
+    let bytes: usize = lines.iter().map(String::len).sum();
+    let note = format!("{} lines, {bytes} bytes, {:.40?}", lines.len(), lines[0]);
     let field = |name| lines.iter().flat_map(|line| [name, ": ", line, "\n"]).collect::<String>();
 
     let offer = head("connection: upgrade\n".to_owned() + &field("upgrade"));
@@ -242,10 +242,10 @@ fn a_field_has_at_most_64_members() {
 #[test]
 fn a_field_has_at_most_8_kib_over_all_its_lines() {
     // P-33, P-34, P-37, P-38, R9110-5.4-01.
-    for (octets, within) in
+    for (bytes, within) in
         [(3, true), (8191, true), (8192, true), (8193, false), (60_000, false), (300_000, false)]
     {
-        let rest = octets - 3;
+        let rest = bytes - 3;
         for filler in [",", " ", "\t"] {
             check_limit(&[filler.repeat(rest) + "foo"], within);
             check_limit(&["foo".to_owned() + &filler.repeat(rest)], within);

@@ -16,13 +16,13 @@ use super::{
     *,
 };
 
-/// An octet that a field value can hold.
-pub(super) fn octet() -> impl Strategy<Value = u8> {
+/// A byte that a field value can hold.
+pub(super) fn byte() -> impl Strategy<Value = u8> {
     prop_oneof![0x20..=0x7e_u8, 0x80..=0xff_u8, Just(b'\t')]
 }
 
 pub(super) fn arbitrary_lines() -> impl Strategy<Value = Lines> {
-    vec(vec(octet(), 0..24), 1..=4)
+    vec(vec(byte(), 0..24), 1..=4)
 }
 
 /// Lists made of what lists are made of, in any order.
@@ -34,7 +34,7 @@ pub(super) fn jumbled_lines() -> impl Strategy<Value = Lines> {
         1 => select(&["/", "\"", ";", "\u{ff}"][..]),
     ];
     let line = vec(piece, 0..8).prop_map(|pieces| {
-        // The characters here are all below 256, and each becomes the octet with its number.
+        // The characters here are all below 256, and each becomes the byte with its number.
         pieces.concat().chars().map(|character| u8::try_from(character).unwrap()).collect()
     });
     vec(line, 1..=4)
@@ -68,26 +68,26 @@ fn listed_lines(members: usize) -> impl Strategy<Value = Lines> {
     })
 }
 
-/// Well-formed lists, half of them with one octet put in or replaced.
+/// Well-formed lists, half of them with one byte put in or replaced.
 pub(super) fn flawed_lines() -> impl Strategy<Value = Lines> {
-    let flaw = prop_oneof![octet(), select(&b"/ ,\t*\";\xff"[..])];
+    let flaw = prop_oneof![byte(), select(&b"/ ,\t*\";\xff"[..])];
     let flaw = option::of((flaw, any::<Index>(), any::<Index>(), any::<bool>()));
     (listed_lines(10), flaw).prop_map(|(mut lines, flaw)| {
-        if let Some((octet, line, at, replace)) = flaw {
+        if let Some((byte, line, at, replace)) = flaw {
             let line = line.get_mut(&mut lines[..]);
             let at = at.index(line.len() + 1);
-            line.splice(at..line.len().min(at + usize::from(replace)), [octet]);
+            line.splice(at..line.len().min(at + usize::from(replace)), [byte]);
         }
         lines
     })
 }
 
-/// Lists about as long as they may be, in members or in octets.
+/// Lists about as long as they may be, in members or in bytes.
 pub(super) fn long_lines() -> impl Strategy<Value = Lines> {
     let many = listed_lines(100).boxed();
     let wide = (listed_lines(20), any::<Index>(), 8184..8200_usize, select(&b" ,\tx"[..]));
-    let wide = wide.prop_map(|(mut lines, line, octets, filler)| {
-        let padding = octets.saturating_sub(lines.iter().map(Vec::len).sum());
+    let wide = wide.prop_map(|(mut lines, line, bytes, filler)| {
+        let padding = bytes.saturating_sub(lines.iter().map(Vec::len).sum());
         line.get_mut(&mut lines[..]).extend(iter::repeat_n(filler, padding));
         lines
     });
@@ -186,19 +186,19 @@ fn the_generated_fields_are_of_every_kind() {
     }
     // Around the limits, well-formed lists stand on both sides.
     let fields: Vec<_> = samples(&long_lines()).collect();
-    let octets = |lines: &Lines| lines.iter().map(Vec::len).sum::<usize>();
-    check_share(&fields, 20, |lines| octets(lines) > 8192);
-    check_share(&fields, 15, |lines| octets(lines) > 8100 && naive_offers(lines).is_some());
+    let bytes = |lines: &Lines| lines.iter().map(Vec::len).sum::<usize>();
+    check_share(&fields, 20, |lines| bytes(lines) > 8192);
+    check_share(&fields, 15, |lines| bytes(lines) > 8100 && naive_offers(lines).is_some());
     let members = |lines: &Lines| {
         lines
             .join(&b',')
-            .split(|octet| *octet == b',')
+            .split(|byte| *byte == b',')
             .filter(|it| !it.trim_ascii().is_empty())
             .count()
     };
     check_share(&fields, 20, |lines| members(lines) > 64);
     check_share(&fields, 10, |lines| (48..=64).contains(&members(lines)));
-    // Arbitrary octets make hardly ever a list. They have to be refused, and that without a panic.
+    // Arbitrary bytes make hardly ever a list. They have to be refused, and that without a panic.
     check_share(&samples(&arbitrary_lines()).collect::<Vec<_>>(), 100, |lines| {
         naive_offers(lines).is_none()
     });

@@ -8,7 +8,7 @@ use proptest::{
 
 use super::{
     generators::{
-        arbitrary_lines, flawed_lines, head_and_question, jumbled_lines, long_lines, octet,
+        arbitrary_lines, flawed_lines, head_and_question, jumbled_lines, long_lines, byte,
     },
     *,
 };
@@ -24,7 +24,7 @@ fn naive_members(lines: &Lines) -> Option<Vec<String>> {
     if lines.iter().map(Vec::len).sum::<usize>() > 8192 {
         return None;
     }
-    // Every octet becomes the character with its number, so nothing is lost.
+    // Every byte becomes the character with its number, so nothing is lost.
     let list: String = lines.join(&b", "[..]).into_iter().map(char::from).collect();
     let members = list.split(',').map(|member| member.trim_matches([' ', '\t']).to_owned());
     let members: Vec<String> = members.filter(|member| !member.is_empty()).collect();
@@ -127,7 +127,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn arbitrary_octets_are_read_as_by_the_oracle(lines in arbitrary_lines()) {
+    fn arbitrary_bytes_are_read_as_by_the_oracle(lines in arbitrary_lines()) {
         check_field(&lines);
     }
 
@@ -154,7 +154,7 @@ proptest! {
     #[test]
     fn no_head_makes_negotiation_panic(
         (mut head, question) in head_and_question(),
-        fields in vec((select(&[CONNECTION, UPGRADE, EXPECT][..]), vec(octet(), 0..64)), 0..8),
+        fields in vec((select(&[CONNECTION, UPGRADE, EXPECT][..]), vec(byte(), 0..64)), 0..8),
         option in any::<String>(),
     ) {
         for (name, line) in fields {
