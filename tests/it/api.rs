@@ -311,7 +311,7 @@ async fn the_error_of_a_101_that_an_outer_layer_replaced() {
     Wire::serve(service).exchange(offer()).await.starts_with("HTTP/1.1 200");
     check_failure(
         &log,
-        "Replaced foo/1: the 101 did not leave the server: an outer layer replaced it or gave up",
+        "Replaced foo/1: the 101 did not leave the server: an outer layer replaced or dropped it",
     );
 }
 
@@ -340,7 +340,7 @@ async fn the_error_of_a_connection_that_ends_under_the_101() {
     settle().await;
     drop(wire.io);
     settle().await;
-    check_failure(&log, "Disconnected foo/1: the connection ended before it was switched");
+    check_failure(&log, "Disconnected foo/1: the connection was closed before it was switched");
 }
 
 #[tokio::test(start_paused = true)]

@@ -260,7 +260,7 @@ fn a_101_that_is_lost_without_an_outermost_layer_is_an_error_once_per_process() 
         events.concat()
     };
     let text =
-        "the 101 did not leave the server: an outer layer replaced it or gave up kind=Replaced";
+        "the 101 did not leave the server: an outer layer replaced or dropped it kind=Replaced";
     // With an outermost layer it is no mistake of the configuration.
     assert_eq!(lose(true), format!("WARN {SPAN}: {text}"));
     let remedy = " source=put `UpgradeLayer::outermost()` around all layers of the server";
@@ -344,7 +344,7 @@ fn what_takes_too_long_is_a_warning() {
         },
     );
     let (events, metrics) = observe_one(&late, &foo_1());
-    let text = "the handshake took too long kind=TimedOut source=deadline has elapsed";
+    let text = "the handshake took longer than `handshake_timeout` kind=TimedOut source=deadline has elapsed";
     assert_eq!(events, [format!("WARN {SPAN}: {text}")]);
     let total = "http_upgrades_total{protocol=foo,outcome=timed_out} 1";
     assert_eq!(metrics, ["http_upgrades_active{protocol=foo} 0", total]);

@@ -243,7 +243,9 @@ async fn a_client_that_does_not_take_its_101_loses_its_place() {
     assert_eq!((stats.active, stats.timed_out, stats.switched), (0, 1, 0));
     assert_eq!(
         log.take(),
-        ["failed foo TimedOut: the handshake took too long: deadline has elapsed"]
+        [
+            "failed foo TimedOut: the handshake took longer than `handshake_timeout`: deadline has elapsed"
+        ]
     );
     // It gets the rest of its 101, and then the end.
     wire.receive().await.is(&switching("foo")).and_ends();
