@@ -34,9 +34,9 @@ where
     counted.count_total
 }
 
-fn request(lines: &[(&'static str, &str)]) -> Req {
+fn request(headers: &[(&'static str, &str)]) -> Req {
     let mut request = Request::new(Empty::new());
-    for (name, value) in lines {
+    for (name, value) in headers {
         let name = HeaderName::from_static(name);
         request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
     }
@@ -64,7 +64,7 @@ fn a_forwarded_request_costs_no_allocation_above_the_inner_services() {
     let members = "x/1, ".repeat(64);
     let bytes = "x".repeat(9_000);
     let upgrade = ("connection", "keep-alive, upgrade");
-    for lines in [
+    for headers in [
         &[][..],
         &[upgrade],
         &[("upgrade", "foo")],
@@ -75,13 +75,13 @@ fn a_forwarded_request_costs_no_allocation_above_the_inner_services() {
         &[upgrade, ("upgrade", &members)],
         &[upgrade, ("upgrade", &bytes)],
     ] {
-        let alone = allocations(&mut inner, request(lines));
+        let alone = allocations(&mut inner, request(headers));
         assert_eq!(alone, 1, "the counter counts");
-        assert_eq!(allocations(&mut service, request(lines)), alone, "{lines:?}");
+        assert_eq!(allocations(&mut service, request(headers)), alone, "{headers:?}");
         // The token of an offer is in an allocation of its own, and once more among the extensions.
-        let offers = lines.iter().any(|(name, _)| *name == "upgrade");
+        let offers = headers.iter().any(|(name, _)| *name == "upgrade");
         let tokens = if offers { 2 } else { 0 };
-        assert_eq!(allocations(&mut certain, request(lines)), alone + tokens, "{lines:?}");
+        assert_eq!(allocations(&mut certain, request(headers)), alone + tokens, "{headers:?}");
     }
 }
 

@@ -42,8 +42,8 @@ fn app(log: &Log) -> Router {
         .with_state(log.clone())
 }
 
-fn at(path: &str, lines: &str) -> String {
-    request(&format!("GET {path} HTTP/1.1"), lines)
+fn at(path: &str, headers: &str) -> String {
+    request(&format!("GET {path} HTTP/1.1"), headers)
 }
 
 #[tokio::test(start_paused = true)]

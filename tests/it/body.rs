@@ -18,13 +18,13 @@ use crate::support::*;
 #[tokio::test(start_paused = true)]
 async fn by_default_a_request_with_a_body_is_forwarded_whole() {
     // P-52, P-53, R9110-7.8-16, KES-04, KES-06
-    for (lines, content, read) in [
+    for (headers, body, read) in [
         ("Content-Length: 5\r\n", "hello", "hello"),
         ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n", "hello"),
         ("Transfer-Encoding: chunked\r\n", "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", "hello"),
         ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n", ""),
     ] {
-        let bytes = [offering(lines, content), get("").into_bytes()].concat();
+        let bytes = [offering(headers, body), get("").into_bytes()].concat();
         for at in 0..bytes.len() {
             let log = Log::default();
             let received = connect(&log).exchange_split(&bytes, at).await;
@@ -87,12 +87,12 @@ async fn a_chunked_body_is_forwarded_whatever_the_limit() {
     // P-53, R9112-6.1-02: its length is not known beforehand.
     let log = Log::default();
     let mut wire = connect_with_limit(&log, 1 << 20);
-    let lines = "Transfer-Encoding: chunked\r\n";
-    wire.exchange(offering(lines, "5\r\nhello\r\n0\r\n\r\n")).await.is(OK).and_is_open();
+    let headers = "Transfer-Encoding: chunked\r\n";
+    wire.exchange(offering(headers, "5\r\nhello\r\n0\r\n\r\n")).await.is(OK).and_is_open();
     assert_eq!(log.take(), ["inner POST /x \"hello\" upgradable"]);
 
-    let lines = "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n";
-    wire.exchange(offering(lines, "5\r\nhello\r\n0\r\n\r\n"))
+    let headers = "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n";
+    wire.exchange(offering(headers, "5\r\nhello\r\n0\r\n\r\n"))
         .await
         .starts_with("HTTP/1.1 200")
         .and_ends();
@@ -120,8 +120,8 @@ async fn a_100_precedes_the_101_where_it_is_expected() {
     for expectation in ["100-continue", "100-Continue"] {
         let log = Log::default();
         let mut wire = connect_with_limit(&log, 5);
-        let lines = format!("Content-Length: 5\r\nExpect: {expectation}\r\n");
-        let received = wire.exchange(offering(&lines, "")).await;
+        let headers = format!("Content-Length: 5\r\nExpect: {expectation}\r\n");
+        let received = wire.exchange(offering(&headers, "")).await;
         received.is("HTTP/1.1 100 Continue\r\n\r\n").and_is_open();
         assert_eq!(log.take(), [""; 0]);
         wire.exchange("helloNP").await.is(&(switching("foo") + "[NP]"));
@@ -134,8 +134,8 @@ async fn an_expectation_of_a_forwarded_request_is_the_inner_services_affair() {
     // P-55 with a handler that takes no body
     let log = Log::default();
     let mut wire = connect(&log);
-    let lines = "Content-Length: 5\r\nExpect: 100-continue\r\n";
-    wire.exchange(offering(lines, "")).await.is("HTTP/1.1 100 Continue\r\n\r\n");
+    let headers = "Content-Length: 5\r\nExpect: 100-continue\r\n";
+    wire.exchange(offering(headers, "")).await.is("HTTP/1.1 100 Continue\r\n\r\n");
     wire.exchange("hello").await.is(OK).and_is_open();
     assert_eq!(log.take(), ["inner POST /x \"hello\" upgradable"]);
 }
@@ -152,8 +152,8 @@ async fn a_100_that_would_not_be_sent_is_not_waited_for() {
     ] {
         let log = Log::default();
         let mut wire = connect_with_limit(&log, 5);
-        let lines = format!("Content-Length: 5\r\n{expectation}");
-        wire.exchange(offering(&lines, "hello")).await.ends_with(OK).and_is_open();
+        let headers = format!("Content-Length: 5\r\n{expectation}");
+        wire.exchange(offering(&headers, "hello")).await.ends_with(OK).and_is_open();
         assert_eq!(log.take(), ["inner POST /x \"hello\" upgradable"], "{expectation}");
     }
 }
@@ -263,7 +263,7 @@ async fn a_body_longer_than_it_says_never_reaches_the_handler() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_not_the_announced_one_is_forwarded() {
     // S-1: an outer layer that has no use for the body may leave it unread, and pass on another.
-    for lines in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
+    for headers in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
         let log = Log::default();
         let inner = tower::service_fn(|_: Request<Full<Bytes>>| async {
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok")))
@@ -271,7 +271,7 @@ async fn a_body_that_is_not_the_announced_one_is_forwarded() {
         let upgrade = layer_with_limit(&log, 5).layer(inner);
         let service = upgrade
             .map_request(|request: Request<Incoming>| request.map(|_| Full::<Bytes>::default()));
-        Wire::serve(service).exchange(offering(lines, "")).await.starts_with("HTTP/1.1 200");
+        Wire::serve(service).exchange(offering(headers, "")).await.starts_with("HTTP/1.1 200");
         assert_eq!(log.take(), [""; 0]);
     }
 }
@@ -280,8 +280,8 @@ async fn a_body_that_is_not_the_announced_one_is_forwarded() {
 async fn http_1_0_is_sent_no_100() {
     // R9110-10.1.1-01
     let log = Log::default();
-    let lines = format!("{FOO}Content-Length: 5\r\nExpect: 100-continue\r\n");
-    let bytes = request("POST /x HTTP/1.0", &lines) + "hello";
+    let headers = format!("{FOO}Content-Length: 5\r\nExpect: 100-continue\r\n");
+    let bytes = request("POST /x HTTP/1.0", &headers) + "hello";
     let received = connect_with_limit(&log, 5).exchange(bytes).await;
     received.starts_with("HTTP/1.0 200 OK\r\n").and_ends();
     assert_eq!(log.take(), ["inner POST /x \"hello\""]);

@@ -11,8 +11,8 @@ async fn a_field_may_have_64_members() {
     for (members, switched) in [(64, true), (65, false)] {
         let others: Vec<_> = (1..members).map(|n| format!("Upgrade: p{n}\r\n")).collect();
         let others = others.concat();
-        let lines = format!("{CU}{others}Upgrade: foo\r\n");
-        let (received, log) = exchange(get(&lines)).await;
+        let headers = format!("{CU}{others}Upgrade: foo\r\n");
+        let (received, log) = exchange(get(&headers)).await;
         received.starts_with(if switched { "HTTP/1.1 101" } else { "HTTP/1.1 200" });
         assert_eq!(log.count("inner"), usize::from(!switched));
     }
@@ -28,7 +28,7 @@ async fn a_field_may_have_64_members() {
 async fn a_field_may_have_8_kib_over_all_its_lines() {
     // P-33, P-34, S-19
     let commas = |bytes: usize| ",".repeat(bytes);
-    for (lines, switched) in [
+    for (headers, switched) in [
         (format!("{CU}Upgrade: {}foo\r\n", commas(8 * 1024 - 3)), true),
         (format!("{CU}Upgrade: {}foo\r\n", commas(8 * 1024 - 2)), false),
         (format!("{CU}Upgrade: {}\r\nUpgrade: foo\r\n", commas(8 * 1024 - 3)), true),
@@ -41,7 +41,7 @@ async fn a_field_may_have_8_kib_over_all_its_lines() {
         (format!("{CU}Upgrade: {}\r\n", "f".repeat(300_000)), false),
         (format!("{CU}Upgrade: {}\r\n", "foo,".repeat(10_000)), false),
     ] {
-        let (received, log) = exchange(get(&lines)).await;
+        let (received, log) = exchange(get(&headers)).await;
         received.starts_with(if switched { "HTTP/1.1 101" } else { "HTTP/1.1 200" }).and_is_open();
         assert_eq!(log.count("inner"), usize::from(!switched));
     }
@@ -60,8 +60,8 @@ async fn the_clients_order_counts_unless_the_servers_is_asked_for() {
         (Preference::Server, "nope, websocket", "websocket"),
     ] {
         let service = layer.clone().preference(preference).layer(inner(&log));
-        let lines = format!("{CU}Upgrade: {offer}\r\n");
-        Wire::serve(service).exchange(get(&lines)).await.is(&switching(expected));
+        let headers = format!("{CU}Upgrade: {offer}\r\n");
+        Wire::serve(service).exchange(get(&headers)).await.is(&switching(expected));
     }
 }
 
@@ -95,7 +95,7 @@ async fn ninety_lines_are_not_acted_on_in_part() {
     for (first, last) in [("p0", "foo"), ("foo", "p0")] {
         let others: Vec<_> = (1..89).map(|n| format!("Upgrade: p{n}\r\n")).collect();
         let others = others.concat();
-        let lines = format!("{CU}Upgrade: {first}\r\n{others}Upgrade: {last}\r\n");
-        exchange(get(&lines)).await.0.is(OK).and_is_open();
+        let headers = format!("{CU}Upgrade: {first}\r\n{others}Upgrade: {last}\r\n");
+        exchange(get(&headers)).await.0.is(OK).and_is_open();
     }
 }

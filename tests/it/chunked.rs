@@ -84,8 +84,8 @@ async fn a_body_of_a_known_length_has_the_same_limit() {
     for (body, switched) in [("hello", true), ("hello!", false)] {
         let log = Log::default();
         let mut wire = Wire::serve(layer(&log, 5).layer(inner(&log)));
-        let lines = format!("{FOO}Content-Length: {}\r\n", body.len());
-        let received = wire.exchange(post(&lines, body)).await;
+        let headers = format!("{FOO}Content-Length: {}\r\n", body.len());
+        let received = wire.exchange(post(&headers, body)).await;
         if switched {
             received.is(&switching("foo"))
         } else {
@@ -99,8 +99,8 @@ async fn a_100_precedes_the_101_here_too() {
     // P-55, R9110-7.8-17
     let log = Log::default();
     let mut wire = Wire::serve(layer(&log, 5).layer(inner(&log)));
-    let lines = format!("{FOO}Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n");
-    wire.exchange(post(&lines, "")).await.is("HTTP/1.1 100 Continue\r\n\r\n").and_is_open();
+    let headers = format!("{FOO}Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n");
+    wire.exchange(post(&headers, "")).await.is("HTTP/1.1 100 Continue\r\n\r\n").and_is_open();
     wire.exchange("5\r\nhello\r\n0\r\n\r\nNP").await.is(&(switching("foo") + "[NP]"));
 }
 

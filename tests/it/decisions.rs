@@ -111,8 +111,8 @@ async fn a_101_never_names_what_was_not_offered() {
     ] {
         let log = Log::default();
         let mut wire = deciding(&log, move || idle().protocols(protocols));
-        let lines = format!("{OFFER}Upgrade: bar\r\n");
-        wire.exchange(get(&lines)).await.starts_with("HTTP/1.1 500").and_is_open();
+        let headers = format!("{OFFER}Upgrade: bar\r\n");
+        wire.exchange(get(&headers)).await.starts_with("HTTP/1.1 500").and_is_open();
         let failures = log.take();
         assert_eq!(failures.len(), 1);
         assert!(failures[0].starts_with("failed foo/1 Switch: "), "{failures:?}");
@@ -120,8 +120,8 @@ async fn a_101_never_names_what_was_not_offered() {
         wire.exchange(get("")).await.is(OK);
     }
     let mut wire = deciding(&Log::default(), || idle().protocols("FOO/1, bar"));
-    let lines = format!("{OFFER}Upgrade: bar\r\n");
-    wire.exchange(get(&lines)).await.is(&switching("foo/1, bar"));
+    let headers = format!("{OFFER}Upgrade: bar\r\n");
+    wire.exchange(get(&headers)).await.is(&switching("foo/1, bar"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,9 +165,9 @@ async fn a_426_says_what_to_switch_to() {
         format!("{status}upgrade: foo/1\r\nconnection: upgrade\r\ncontent-length: 0\r\n\r\n");
     wire.exchange(get(OFFER)).await.is(&expected).and_is_open();
 
-    let with = |lines: &[(HeaderName, &'static str)]| {
+    let with = |headers: &[(HeaderName, &'static str)]| {
         let mut response = Response::builder().status(426);
-        for (name, value) in lines {
+        for (name, value) in headers {
             response = response.header(name, *value);
         }
         response.body(Full::<Bytes>::default()).unwrap()

@@ -55,8 +55,8 @@ fn deciding(
     service_fn(move |request| answer(log.clone(), request))
 }
 
-fn at(path: &str, lines: &str) -> String {
-    request(&format!("GET {path} HTTP/1.1"), lines)
+fn at(path: &str, headers: &str) -> String {
+    request(&format!("GET {path} HTTP/1.1"), headers)
 }
 
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nserver: inner\r\n\
@@ -88,8 +88,8 @@ async fn everything_else_that_it_answers_is_sent_as_it_is() {
     wire.exchange(at("/no", FOO)).await.is(OK).and_is_open();
     wire.exchange(at("/yes", "")).await.is(OK).and_is_open();
     // A version that the client chose is the protocol that is agreed on.
-    let lines = format!("{CU}Upgrade: foo/7\r\n");
-    let received = wire.exchange(at("/yes", &lines) + "NP").await;
+    let headers = format!("{CU}Upgrade: foo/7\r\n");
+    let received = wire.exchange(at("/yes", &headers) + "NP").await;
     received.is(&(SWITCHED.replace("foo", "foo/7") + "[NP]"));
     let stats = layer.connections().stats();
     assert_eq!((stats.rejected, stats.switched, stats.declined.unaccepted), (0, 1, 1));
@@ -99,8 +99,8 @@ async fn everything_else_that_it_answers_is_sent_as_it_is() {
 async fn a_request_with_a_body_is_forwarded_without_the_offer() {
     let log = Log::default();
     let mut wire = Wire::serve(layer(&log).layer(deciding(&log)));
-    let lines = format!("{FOO}Content-Length: 5\r\n");
-    wire.exchange(at("/yes", &lines) + "hello").await.starts_with(OK);
+    let headers = format!("{FOO}Content-Length: 5\r\n");
+    wire.exchange(at("/yes", &headers) + "hello").await.starts_with(OK);
     assert_eq!(log.take(), ["inner /yes"]);
 }
 
@@ -204,8 +204,8 @@ async fn published_middleware_between_lets_the_yes_through() {
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(9)))
         .layer(CatchPanicLayer::new())
         .service(deciding(&log));
-    let lines = format!("{FOO}Accept-Encoding: gzip\r\n");
-    let received = Wire::serve(service).exchange(at("/yes", &lines) + "NP").await;
+    let headers = format!("{FOO}Accept-Encoding: gzip\r\n");
+    let received = Wire::serve(service).exchange(at("/yes", &headers) + "NP").await;
     received.starts_with("HTTP/1.1 101").ends_with("\r\n\r\n[NP]");
 }
 
@@ -296,9 +296,9 @@ async fn axums_own_extractor_still_works_inside() {
     );
     let layer = UpgradeLayer::new().on_inner("websocket");
     let mut wire = Wire::serve(app.layer(layer.clone()));
-    let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    let headers = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                  Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let received = wire.exchange(at("/lobby", lines)).await;
+    let received = wire.exchange(at("/lobby", headers)).await;
     received.starts_with("HTTP/1.1 101").ends_with("\u{5}lobby");
     assert_eq!(layer.connections().stats().switched, 0);
 }

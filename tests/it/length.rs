@@ -54,32 +54,32 @@ where
 
 #[tokio::test(start_paused = true)]
 async fn where_a_layer_hides_the_length_of_the_body_the_head_says_it() {
-    for (lines, content, read) in [
+    for (headers, body, read) in [
         ("", "", ""),
         ("Content-Length: 0\r\n", "", ""),
         ("Content-Length: 5\r\n", "hello", "hello"),
     ] {
-        let bytes = [offering(lines, content), b"NP".to_vec()].concat();
+        let bytes = [offering(headers, body), b"NP".to_vec()].concat();
         for at in 0..bytes.len() - 2 {
             let log = Log::default();
             let mut wire = behind(&log, 5, Hidden);
             wire.exchange_split(&bytes, at).await.is(&(switching("foo") + "[NP]"));
-            assert!(log.has(&format!("foo asked {read:?}")), "{lines:?} split at {at}: {log:?}");
+            assert!(log.has(&format!("foo asked {read:?}")), "{headers:?} split at {at}: {log:?}");
         }
     }
     // Over the limit, and of no length at all.
-    for (lines, content) in
+    for (headers, body) in
         [("Content-Length: 6\r\n", "hello!"), ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n")]
     {
         let log = Log::default();
-        behind(&log, 5, Hidden).exchange(offering(lines, content)).await.ends_with("ok");
+        behind(&log, 5, Hidden).exchange(offering(headers, body)).await.ends_with("ok");
         assert_eq!(log.take(), ["inner /x"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn behind_a_time_limit_for_the_body_a_request_is_switched() {
-    for (lines, content) in [("", ""), ("Content-Length: 5\r\n", "hello")] {
+    for (headers, body) in [("", ""), ("Content-Length: 5\r\n", "hello")] {
         let log = Log::default();
         let service = ServiceBuilder::new()
             .layer(RequestBodyTimeoutLayer::new(Duration::from_secs(60)))
@@ -87,7 +87,7 @@ async fn behind_a_time_limit_for_the_body_a_request_is_switched() {
             .service_fn(|_: Request<_>| async {
                 Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok")))
             });
-        let received = Wire::serve(service).exchange(offering(lines, content)).await;
+        let received = Wire::serve(service).exchange(offering(headers, body)).await;
         received.is(&switching("foo")).and_is_open();
     }
 }

@@ -62,7 +62,7 @@ async fn talk(mut io: Upgraded, polite: bool) -> Result<(), &'static str> {
 enum State {
     /// Waits to be released, and then takes this path.
     Pending(&'static str),
-    /// Its content has not come.
+    /// Its body has not come.
     Reading,
     Running {
         polite: bool,

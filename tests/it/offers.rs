@@ -55,8 +55,8 @@ fn handler_of(upgrade: &str) -> &str {
 }
 
 async fn check_all<const N: usize>(rows: [(&str, &str, Outcome); N]) {
-    for (id, lines, outcome) in rows {
-        check(id, get(lines), outcome).await;
+    for (id, headers, outcome) in rows {
+        check(id, get(headers), outcome).await;
     }
 }
 
@@ -110,7 +110,7 @@ async fn empty_members_do_not_count() {
         ("P-06 comma", "Connection: upgrade\r\nUpgrade: ,\r\n", Forwarded),
         ("P-06 commas", "Connection: upgrade\r\nUpgrade: , ,\t,\r\n", Forwarded),
         ("P-06 blanks", "Connection: upgrade\r\nUpgrade:   \t \r\n", Forwarded),
-        ("P-06 two lines", "Connection: upgrade\r\nUpgrade:\r\nUpgrade: ,\r\n", Forwarded),
+        ("P-06 two values", "Connection: upgrade\r\nUpgrade:\r\nUpgrade: ,\r\n", Forwarded),
     ])
     .await;
 }
@@ -186,8 +186,8 @@ async fn one_malformed_member_voids_the_field() {
         ("TOM-07", "foo, RTA[/x11"),
         ("TOM-08", "foo, RTA/x}11"),
     ] {
-        let lines = format!("Connection: upgrade\r\nUpgrade: {member}\r\n");
-        check(id, get(&lines), Forwarded).await;
+        let headers = format!("Connection: upgrade\r\nUpgrade: {member}\r\n");
+        check(id, get(&headers), Forwarded).await;
     }
 }
 
@@ -211,8 +211,8 @@ async fn every_token_character_may_stand_in_a_name() {
     let name = "f!#$%&'*+-.^_~0`|";
     let layer = tower_upgrade::UpgradeLayer::new().on(name, echo(&log, "odd"));
     let mut wire = Wire::serve(tower::Layer::layer(&layer, inner(&log)));
-    let lines = format!("Connection: upgrade\r\nUpgrade: {name}\r\n");
-    wire.exchange(get(&lines)).await.is(&switching(name));
+    let headers = format!("Connection: upgrade\r\nUpgrade: {name}\r\n");
+    wire.exchange(get(&headers)).await.is(&switching(name));
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,26 +244,26 @@ async fn an_option_is_a_whole_token() {
         ("P-25", "foo bar, upgrade"),
         ("S-22", "notupgrade"),
     ] {
-        let lines = format!("Connection: {option}\r\nUpgrade: foo\r\n");
-        check(id, get(&lines), Forwarded).await;
+        let headers = format!("Connection: {option}\r\nUpgrade: foo\r\n");
+        check(id, get(&headers), Forwarded).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_http_1_1_switches() {
     // P-27, R9110-7.8-15, R9110-15.2-01
-    let lines = "Connection: upgrade\r\nUpgrade: foo\r\n";
-    check("P-27", request("GET /x HTTP/1.0", lines), ForwardedPlain).await;
+    let headers = "Connection: upgrade\r\nUpgrade: foo\r\n";
+    check("P-27", request("GET /x HTTP/1.0", headers), ForwardedPlain).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn connect_and_trace_are_forwarded_and_other_methods_are_the_handlers_affair() {
-    let lines = "Connection: upgrade\r\nUpgrade: foo\r\n";
-    check("P-32 R9110-9.3.6-02", request("CONNECT h:443 HTTP/1.1", lines), Forwarded).await;
-    check("P-62", request("TRACE /x HTTP/1.1", lines), Forwarded).await;
-    check("P-62", request("HEAD /x HTTP/1.1", lines), Switched("foo")).await;
-    check("P-62 R9110-7.8-13", request("OPTIONS * HTTP/1.1", lines), Switched("foo")).await;
-    check("any method", request("BREW /x HTTP/1.1", lines), Switched("foo")).await;
+    let headers = "Connection: upgrade\r\nUpgrade: foo\r\n";
+    check("P-32 R9110-9.3.6-02", request("CONNECT h:443 HTTP/1.1", headers), Forwarded).await;
+    check("P-62", request("TRACE /x HTTP/1.1", headers), Forwarded).await;
+    check("P-62", request("HEAD /x HTTP/1.1", headers), Switched("foo")).await;
+    check("P-62 R9110-7.8-13", request("OPTIONS * HTTP/1.1", headers), Switched("foo")).await;
+    check("any method", request("BREW /x HTTP/1.1", headers), Switched("foo")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -297,9 +297,9 @@ async fn the_agreed_protocol_is_in_the_request_and_on_the_connection() {
             Switch::to(move |io: Upgraded| async move { seen.push(format!("{}", io.protocol())) })
         }
     });
-    let lines = format!("{CU}Upgrade: fOO/9\r\nX-More: 1\r\n");
+    let headers = format!("{CU}Upgrade: fOO/9\r\nX-More: 1\r\n");
     let mut wire = Wire::serve(tower::Layer::layer(&layer, inner(&log)));
-    wire.exchange(get(&lines)).await.is(&switching("Foo/9")).and_ends();
+    wire.exchange(get(&headers)).await.is(&switching("Foo/9")).and_ends();
     assert_eq!(log.take(), ["Foo/9 \"1\"", "Foo/9"]);
 }
 

@@ -27,7 +27,7 @@ use tower_upgrade::{UpgradeHandler, UpgradeLayer};
 
 use crate::support::*;
 
-/// The fixture with an inner service that logs what it was asked before it reads the content.
+/// The fixture with an inner service that logs what it was asked before it reads the body.
 fn connect_to_streaming(log: &Log) -> Wire {
     let seen = log.clone();
     let layer = UpgradeLayer::new().on("foo", echo(log, "foo").when(|_| false));
@@ -37,9 +37,9 @@ fn connect_to_streaming(log: &Log) -> Wire {
             let [connection, upgrade] =
                 ["connection", "upgrade"].map(|name| request.headers()[name].clone());
             seen.push(format!("asked with {connection:?} and {upgrade:?}"));
-            let content = request.into_body().collect().await.unwrap().to_bytes();
-            seen.push(format!("read {content:?}"));
-            Ok::<_, Infallible>(Response::new(Full::from(content)))
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            seen.push(format!("read {body:?}"));
+            Ok::<_, Infallible>(Response::new(Full::from(body)))
         }
     })))
 }
@@ -49,10 +49,10 @@ async fn a_101_has_the_two_fields_of_the_switch_and_no_length() {
     // NET-01
     let log = Log::default();
     let layer = UpgradeLayer::new().on("nextprotocol", echo(&log, "next"));
-    let lines = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: nextprotocol\r\n\
+    let headers = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: nextprotocol\r\n\
                  HTTP2-Settings: AAMAAABkAAQAAP__\r\n";
     let mut wire = Wire::serve(layer.layer(inner(&log)));
-    wire.exchange(request("GET / HTTP/1.1", lines)).await.is(&switching("nextprotocol"));
+    wire.exchange(request("GET / HTTP/1.1", headers)).await.is(&switching("nextprotocol"));
     // The first bytes of the new protocol are not read as HTTP, however late they come.
     wire.exchange("GET / HTTP/1.1\r\n\r\n").await.is("[GET / HTTP/1.1\r\n\r\n]").and_is_open();
     assert_eq!(log.count("inner"), 0);
@@ -114,11 +114,11 @@ async fn a_client_that_leaves_in_the_middle_of_its_content_is_the_inner_services
 
 #[tokio::test(start_paused = true)]
 async fn content_goes_to_the_handler_and_never_to_the_protocol() {
-    // VTX-13 and VTX-14, KES-02, P-52, P-58, R9110-7.8-16: with content and without, in one piece
+    // VTX-13 and VTX-14, KES-02, P-52, P-58, R9110-7.8-16: with body and without, in one piece
     // and in two, wherever they part.
-    for (content, asked) in [("", "foo asked \"\""), ("the-payload", "foo asked \"the-payload\"")] {
-        let lines = format!("{FOO}Content-Length: {}\r\n", content.len());
-        let bytes = post(&lines, content) + "ping";
+    for (body, asked) in [("", "foo asked \"\""), ("the-payload", "foo asked \"the-payload\"")] {
+        let headers = format!("{FOO}Content-Length: {}\r\n", body.len());
+        let bytes = post(&headers, body) + "ping";
         for at in 0..bytes.len() - 4 {
             let log = Log::default();
             let mut wire = connect_with_limit(&log, 11);
@@ -152,14 +152,14 @@ async fn content_that_comes_late_is_waited_for() {
 async fn what_makes_an_offer_is_both_fields_and_a_known_protocol() {
     // VTX-15 to VTX-19. Vert.x takes no POST; here the method is the handler's affair, since
     // RFC 9110 §7.8 leaves it to the protocol.
-    for (request_line, lines, status) in [
+    for (request_line, headers, status) in [
         ("GET /x HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "101"),
         ("GET /x HTTP/1.1", "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n", "101"),
         ("POST /x HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "101"),
         ("GET /x HTTP/1.1", "Upgrade: websocket\r\n", "200"),
         ("GET /x HTTP/1.1", "Connection: Upgrade\r\nUpgrade: fooo\r\n", "200"),
     ] {
-        let (received, _) = exchange(request(request_line, lines)).await;
+        let (received, _) = exchange(request(request_line, headers)).await;
         received.starts_with(&format!("HTTP/1.1 {status} ")).and_is_open();
     }
 }
@@ -179,21 +179,21 @@ async fn an_upgrade_request_on_an_upgraded_connection_is_the_protocols_bytes() {
 async fn content_that_no_handler_takes_is_forwarded_with_the_request() {
     // KES-04 and KES-06
     let chunked = "Connection: Upgrade\r\nUpgrade: foo\r\nTransfer-Encoding: chunked\r\n";
-    for (bytes, content) in [
+    for (bytes, body) in [
         (post(&format!("{FOO}Content-Length: 1\r\n"), "A"), "A"),
         (post(chunked, "b\r\nHello World\r\n0\r\n\r\n"), "Hello World"),
     ] {
         let (received, log) = exchange(bytes).await;
         received.is(OK).and_is_open();
-        assert_eq!(log.take(), [format!("inner POST /x {content:?} upgradable")]);
+        assert_eq!(log.take(), [format!("inner POST /x {body:?} upgradable")]);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_content_length_of_zero_is_no_content() {
     // KES-05, P-54
-    let lines = "Connection: Upgrade, keep-alive\r\nUpgrade: foo\r\nContent-Length: 0\r\n";
-    let (received, _) = exchange(post(lines, "NP")).await;
+    let headers = "Connection: Upgrade, keep-alive\r\nUpgrade: foo\r\nContent-Length: 0\r\n";
+    let (received, _) = exchange(post(headers, "NP")).await;
     received.is(&(switching("foo") + "[NP]")).and_is_open();
 }
 
@@ -228,7 +228,7 @@ async fn a_protocol_is_found_wherever_it_stands_in_the_list() {
     let with_versions = ["HTTP/2.0", "SHTTP/1.3", "IRC/6.9", "RTA/x11"];
     for members in [with_versions, ["HTTP", "SHTTP", "IRC", "RTA"]] {
         let [a, b, c, d] = members;
-        for lines in [
+        for headers in [
             format!("{CU}Upgrade: {a}, {b}, {c}, {d}\r\n"),
             format!("{CU}Upgrade: {a}, {b}\r\nUpgrade: {c}, {d}\r\n"),
             format!("{CU}Upgrade: {a}\r\nUpgrade: {b}\r\nUpgrade: {c}\r\nUpgrade: {d}\r\n"),
@@ -237,12 +237,12 @@ async fn a_protocol_is_found_wherever_it_stands_in_the_list() {
                 let log = Log::default();
                 let layer = UpgradeLayer::new().on(member, echo(&log, "listed"));
                 let mut wire = Wire::serve(layer.layer(inner(&log)));
-                wire.exchange(get(&lines)).await.is(&switching(member));
+                wire.exchange(get(&headers)).await.is(&switching(member));
 
                 for malformed in ["RTA/", "/x11"] {
-                    let lines = lines.replace(d, malformed);
+                    let headers = headers.replace(d, malformed);
                     let mut wire = Wire::serve(layer.layer(inner(&log)));
-                    wire.exchange(get(&lines)).await.is(OK);
+                    wire.exchange(get(&headers)).await.is(OK);
                 }
             }
         }
@@ -254,10 +254,10 @@ async fn a_server_without_the_protocol_answers_in_http() {
     // TOM-11
     let log = Log::default();
     let layer = UpgradeLayer::new().on("websocket", echo(&log, "websocket"));
-    let lines = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+    let headers = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
                  HTTP2-Settings: AAMAAABkAAQAAP__\r\n";
     let mut wire = Wire::serve(layer.layer(inner(&log)));
-    wire.exchange(get(lines)).await.is(OK).and_is_open();
+    wire.exchange(get(headers)).await.is(OK).and_is_open();
 }
 
 #[tokio::test(start_paused = true)]

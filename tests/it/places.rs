@@ -272,10 +272,10 @@ async fn requests_that_are_forwarded_are_counted_by_their_reason() {
         ("Connection: upgrade\r\nUpgrade: bar\r\n", 5),
         ("", 0),
     ];
-    for (lines, times) in offers {
+    for (headers, times) in offers {
         for _ in 0..times {
-            let content = if lines.contains("Length") { "sixsix" } else { "" };
-            serve(&layer).exchange(get(lines) + content).await.is(OK);
+            let body = if headers.contains("Length") { "sixsix" } else { "" };
+            serve(&layer).exchange(get(headers) + body).await.is(OK);
         }
     }
     serve(&layer).exchange(request("TRACE /x HTTP/1.1", FOO)).await.starts_with("HTTP/1.1 200");

@@ -23,9 +23,9 @@ async fn check(id: &str, bytes: impl AsRef<[u8]>, status_line: &str) {
     }
 }
 
-/// A request for `/x` whose lines are not all text.
-fn get_bytes(lines: &[&[u8]]) -> Vec<u8> {
-    [b"GET /x HTTP/1.1\r\nHost: a.test\r\n", &*lines.concat(), b"\r\n"].concat()
+/// A request for `/x` whose headers are not all text.
+fn get_bytes(headers: &[&[u8]]) -> Vec<u8> {
+    [b"GET /x HTTP/1.1\r\nHost: a.test\r\n", &*headers.concat(), b"\r\n"].concat()
 }
 
 #[tokio::test(start_paused = true)]
@@ -41,7 +41,7 @@ async fn control_characters_in_a_value_are_refused() {
     // P-39, R9110-5.5-03, R9110-5.6.3-01, R9112-2.2-02: each byte in either field, inside a
     // member and where white space may stand.
     for byte in [b"\0", b"\x0b", b"\x0c", b"\x7f", b"\r"] {
-        for lines in [
+        for headers in [
             [&b"Connection: upgrade\r\nUpgrade: f"[..], byte, b"oo\r\n"],
             [b"Connection: upgrade\r\nUpgrade: foo,", byte, b"nope\r\n"],
             [b"Connection: upgrade\r\nUpgrade: foo", byte, b"\r\n"],
@@ -49,15 +49,15 @@ async fn control_characters_in_a_value_are_refused() {
             [b"Upgrade: foo\r\nConnection:", byte, b"upgrade\r\n"],
         ] {
             // Two carriage returns at the end of a line are what this one comes to.
-            let id = format!("P-39 {:?} in {:?}", byte.escape_ascii(), lines[0].escape_ascii());
-            check(&id, get_bytes(&lines), BAD_REQUEST).await;
+            let id = format!("P-39 {:?} in {:?}", byte.escape_ascii(), headers[0].escape_ascii());
+            check(&id, get_bytes(&headers), BAD_REQUEST).await;
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn folded_lines_and_names_with_space_are_refused() {
-    for (id, lines) in [
+    for (id, headers) in [
         ("P-40 R9112-5.2-01", "Connection: upgrade\r\nUpgrade: foo,\r\n websocket\r\n"),
         ("P-40", "Connection: upgrade\r\nUpgrade:\r\n\tfoo\r\n"),
         ("P-40", "Upgrade: foo\r\nConnection: keep-alive,\r\n upgrade\r\n"),
@@ -66,7 +66,7 @@ async fn folded_lines_and_names_with_space_are_refused() {
         ("P-41", "Connection: upgrade\r\nUp grade: foo\r\n"),
         ("a line without a colon", "Connection: upgrade\r\nUpgrade\r\n"),
     ] {
-        check(id, get(lines), BAD_REQUEST).await;
+        check(id, get(headers), BAD_REQUEST).await;
     }
 }
 
@@ -74,15 +74,15 @@ async fn folded_lines_and_names_with_space_are_refused() {
 async fn a_header_section_that_is_too_large_is_refused() {
     // P-36 and P-37, R9110-5.4-01: nothing is dropped silently, so no offer is acted on that is a
     // part of what the client sent.
-    let lines = format!("{CU}Upgrade: foo\r\n{}", "Upgrade: foo\r\n".repeat(110));
-    check("P-36", get(&lines), TOO_LARGE).await;
+    let headers = format!("{CU}Upgrade: foo\r\n{}", "Upgrade: foo\r\n".repeat(110));
+    check("P-36", get(&headers), TOO_LARGE).await;
     // hyper looks at the size between two reads, so what is only a little above its limit may come
     // through, and is for the limit of the layer.
-    for lines in [
+    for headers in [
         format!("{CU}Upgrade: foo, {}\r\n", "p".repeat(900_000)),
         format!("Upgrade: foo\r\nConnection: upgrade, {}\r\n", "p".repeat(900_000)),
     ] {
-        let (received, log) = exchange(get(&lines)).await;
+        let (received, log) = exchange(get(&headers)).await;
         received.starts_with(TOO_LARGE).and_ends();
         assert_eq!(log.take(), [""; 0], "P-37");
     }
@@ -95,8 +95,8 @@ async fn a_header_section_that_is_too_large_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn bytes_that_are_not_http_are_refused_behind_a_declined_upgrade() {
     // R9112-2.2-03, R9931-6.1-01: a client that starts TLS without waiting for the 101.
-    let lines = format!("{CU}Upgrade: nope\r\n");
-    let bytes = [get(&lines).as_bytes(), b"\x16\x03\x01\x02\0\x01"].concat();
+    let headers = format!("{CU}Upgrade: nope\r\n");
+    let bytes = [get(&headers).as_bytes(), b"\x16\x03\x01\x02\0\x01"].concat();
     for at in 0..bytes.len() {
         let log = Log::default();
         let received = connect(&log).exchange_split(&bytes, at).await;
@@ -153,13 +153,13 @@ async fn an_offer_counts_only_once_the_header_section_is_complete() {
 #[tokio::test(start_paused = true)]
 async fn an_offer_in_a_trailer_is_none() {
     // P-43, R9110-6.5.1-01. Nor does it complete one that was half made in the header section.
-    for (lines, trailers, upgradable) in [
+    for (headers, trailers, upgradable) in [
         (CU, "Upgrade: foo\r\n", ""),
         ("Upgrade: foo\r\n", "Connection: upgrade\r\n", " upgradable"),
         ("", "Connection: upgrade\r\nUpgrade: foo\r\n", ""),
     ] {
-        let lines = format!("{lines}Transfer-Encoding: chunked\r\nTrailer: Upgrade\r\n");
-        let bytes = post(&lines, "5\r\nhello\r\n0\r\n") + trailers + "\r\n";
+        let headers = format!("{headers}Transfer-Encoding: chunked\r\nTrailer: Upgrade\r\n");
+        let bytes = post(&headers, "5\r\nhello\r\n0\r\n") + trailers + "\r\n";
         for at in 0..bytes.len() {
             let log = Log::default();
             let received = connect(&log).exchange_split(bytes.as_bytes(), at).await;

@@ -158,9 +158,9 @@ async fn the_usual_layers_outside_let_a_101_through() {
         .map_response(|response: Response<_>| response.map(BodyExt::boxed_unsync))
         .layer(fixture(&log))
         .service(inner(&log));
-    let lines = format!("{FOO}Accept-Encoding: gzip\r\n");
+    let headers = format!("{FOO}Accept-Encoding: gzip\r\n");
     let mut wire = Wire::serve(service);
-    wire.exchange(get(&lines) + "early").await.is(&(switching("foo") + "[early]")).and_is_open();
+    wire.exchange(get(&headers) + "early").await.is(&(switching("foo") + "[early]")).and_is_open();
     assert_eq!(log.count("failed"), 0);
 }
 

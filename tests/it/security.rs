@@ -21,8 +21,8 @@ use tower_upgrade::{Switch, UpgradeLayer, Upgraded};
 
 use crate::support::*;
 
-/// S-1, CVE-2022-41721: a limit outside Go's h2c handler cut a request's content short, and the
-/// server switched all the same. What was left of the content was then read as HTTP/2 frames of
+/// S-1, CVE-2022-41721: a limit outside Go's h2c handler cut a request's body short, and the
+/// server switched all the same. What was left of the body was then read as HTTP/2 frames of
 /// the attacker's choice.
 #[tokio::test(start_paused = true)]
 async fn no_byte_of_content_becomes_one_of_the_protocol() {
@@ -34,7 +34,7 @@ async fn no_byte_of_content_becomes_one_of_the_protocol() {
         let received = wire.exchange_split(bytes.as_bytes(), at).await;
         received.is(&(switching("foo") + "[NP]"));
 
-        // Over the limit there is no 101, and the content is the inner service's. Only what is
+        // Over the limit there is no 101, and the body is the inner service's. Only what is
         // behind it is read on, and is not HTTP.
         let log = Log::default();
         let mut wire = connect_with_limit(&log, smuggled.len() - 1);
@@ -43,8 +43,8 @@ async fn no_byte_of_content_becomes_one_of_the_protocol() {
     }
 }
 
-/// S-1, P-57: the same, where the content breaks off or its length is not known. There is no end of the
-/// content to switch at.
+/// S-1, P-57: the same, where the body breaks off or its length is not known. There is no end of the
+/// body to switch at.
 #[tokio::test(start_paused = true)]
 async fn content_without_an_end_is_never_switched_behind() {
     let log = Log::default();
@@ -59,8 +59,8 @@ async fn content_without_an_end_is_never_switched_behind() {
 
     let log = Log::default();
     let mut wire = connect_with_limit(&log, 100);
-    let lines = format!("{FOO}Transfer-Encoding: chunked\r\n");
-    wire.exchange(post(&lines, "5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n")).await.is(OK);
+    let headers = format!("{FOO}Transfer-Encoding: chunked\r\n");
+    wire.exchange(post(&headers, "5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n")).await.is(OK);
     assert_eq!(log.take(), ["inner POST /x \"helloworld\" upgradable"]);
 }
 
@@ -68,7 +68,7 @@ async fn content_without_an_end_is_never_switched_behind() {
 /// line went past its filter if another line came after it.
 #[tokio::test(start_paused = true)]
 async fn a_later_line_hides_nothing_of_an_earlier_one() {
-    for (protocol, lines, expected) in [
+    for (protocol, headers, expected) in [
         ("h2c", "Upgrade: foo, h2c\r\nUpgrade: bar\r\n", switching("h2c")),
         ("bar", "Upgrade: foo, h2c\r\nUpgrade: bar\r\n", switching("bar")),
         ("h2c", "Upgrade: h2c\r\nUpgrade: foo/\r\n", OK.into()),
@@ -78,7 +78,7 @@ async fn a_later_line_hides_nothing_of_an_earlier_one() {
         let log = Log::default();
         let layer = UpgradeLayer::new().on(protocol, echo(&log, "only"));
         let mut wire = Wire::serve(layer.layer(inner(&log)));
-        wire.exchange(get(&format!("{CU}{lines}"))).await.is(&expected);
+        wire.exchange(get(&format!("{CU}{headers}"))).await.is(&expected);
     }
 }
 
@@ -87,33 +87,32 @@ async fn a_later_line_hides_nothing_of_an_earlier_one() {
 /// inner service's affair, which also gets the connection.
 #[tokio::test(start_paused = true)]
 async fn a_101_of_the_inner_service_is_never_joined_to_a_handler() {
-    for (lines, content) in [
+    for (headers, body) in [
         (format!("{FOO}Content-Length: 5\r\n"), "hello"),
         (format!("{CU}Upgrade: other, nope\r\n"), ""),
         ("Upgrade: foo\r\n".to_owned(), ""),
     ] {
         let log = Log::default();
         let mut wire = Wire::serve(fixture(&log).layer(service_fn(switching_inner)));
-        let received = wire.exchange(post(&lines, content) + "NP").await;
+        let received = wire.exchange(post(&headers, body) + "NP").await;
         received.is(&(switching("foo") + "inner got NP")).and_ends();
-        assert_eq!(log.take(), [""; 0], "{lines}");
+        assert_eq!(log.take(), [""; 0], "{headers}");
     }
 }
 
 /// S-6: the same, where nobody waits for the connection.
 #[tokio::test(start_paused = true)]
 async fn a_101_of_an_inner_service_that_does_not_switch_runs_no_handler() {
-    for (lines, content) in [(format!("{FOO}Content-Length: 5\r\n"), "hello"), (String::new(), "")]
-    {
+    for (headers, body) in [(format!("{FOO}Content-Length: 5\r\n"), "hello"), (String::new(), "")] {
         let log = Log::default();
         let inner = service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(inner_101()));
         let mut wire = Wire::serve(fixture(&log).layer(inner));
-        wire.exchange(post(&lines, content) + "NP").await.is(&switching("foo")).and_ends();
-        assert_eq!(log.take(), [""; 0], "{lines}");
+        wire.exchange(post(&headers, body) + "NP").await.is(&switching("foo")).and_ends();
+        assert_eq!(log.take(), [""; 0], "{headers}");
     }
 }
 
-/// Reads the content, and switches by itself.
+/// Reads the body, and switches by itself.
 async fn switching_inner(
     mut request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
@@ -259,8 +258,8 @@ async fn a_huge_connection_field_is_no_more_than_declined() {
     // Case 15 of those that no peer tests.
     for filling in ["x,".repeat(32 * 1024), ",".repeat(64 * 1024), "x".repeat(64 * 1024) + ","] {
         for connection in [format!("{filling}upgrade"), format!("upgrade,{filling}")] {
-            let lines = format!("Upgrade: foo\r\nConnection: {connection}\r\n");
-            let (received, log) = exchange(get(&lines)).await;
+            let headers = format!("Upgrade: foo\r\nConnection: {connection}\r\n");
+            let (received, log) = exchange(get(&headers)).await;
             received.is(OK).and_is_open();
             assert_eq!(log.take(), ["inner GET /x \"\" upgradable"]);
         }

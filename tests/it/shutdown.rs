@@ -49,8 +49,8 @@ async fn goodbye(mut io: Upgraded, after: Duration) -> std::io::Result<()> {
 
 async fn connect_to(layer: &UpgradeLayer, protocol: &str) -> Wire {
     let mut wire = Wire::serve(layer.layer(inner(&Log::default())));
-    let lines = format!("{CU}Upgrade: {protocol}\r\n");
-    wire.exchange(get(&lines)).await.is(&switching(protocol)).and_is_open();
+    let headers = format!("{CU}Upgrade: {protocol}\r\n");
+    wire.exchange(get(&headers)).await.is(&switching(protocol)).and_is_open();
     wire
 }
 

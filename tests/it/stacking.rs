@@ -120,9 +120,9 @@ async fn a_101_of_the_inner_service_is_its_own_affair() {
     for offer in ["mine", "mine, nope", "foo;void"] {
         let log = Log::default();
         let service = fixture(&log).layer(tower::service_fn(switches_by_itself));
-        let lines = format!("{CU}Upgrade: {offer}\r\n");
+        let headers = format!("{CU}Upgrade: {offer}\r\n");
         Wire::serve(service)
-            .exchange(get(&lines) + "NP")
+            .exchange(get(&headers) + "NP")
             .await
             .is("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: mine\r\n\
              x-inner: 1\r\n\r\ninner:NP");

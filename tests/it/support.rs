@@ -142,7 +142,7 @@ pub(crate) const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Received {
-    /// What was sent, without the `date` lines.
+    /// What was sent, without the `date` headers.
     pub(crate) text: String,
     /// Whether the server closed its side.
     pub(crate) ended: bool,
@@ -185,23 +185,23 @@ fn without_date(bytes: &[u8]) -> String {
     text.split_inclusive("\r\n").filter(|line| !line.starts_with("date: ")).collect()
 }
 
-/// A request for `/x` with these lines.
-pub(crate) fn get(lines: &str) -> String {
-    request("GET /x HTTP/1.1", lines)
+/// A request for `/x` with these headers.
+pub(crate) fn get(headers: &str) -> String {
+    request("GET /x HTTP/1.1", headers)
 }
 
-pub(crate) fn request(request_line: &str, lines: &str) -> String {
-    format!("{request_line}\r\nHost: a.test\r\n{lines}\r\n")
+pub(crate) fn request(request_line: &str, headers: &str) -> String {
+    format!("{request_line}\r\nHost: a.test\r\n{headers}\r\n")
 }
 
-/// A request to post this to `/x`; the lines say how long it is.
-pub(crate) fn post(lines: &str, content: &str) -> String {
-    request("POST /x HTTP/1.1", lines) + content
+/// A request to post this to `/x`; the headers say how long it is.
+pub(crate) fn post(headers: &str, body: &str) -> String {
+    request("POST /x HTTP/1.1", headers) + body
 }
 
 /// The same, with an offer of `foo`.
-pub(crate) fn offering(lines: &str, body: &str) -> Vec<u8> {
-    post(&format!("{FOO}{lines}"), body).into_bytes()
+pub(crate) fn offering(headers: &str, body: &str) -> Vec<u8> {
+    post(&format!("{FOO}{headers}"), body).into_bytes()
 }
 
 /// What the layer answers when it cannot tell where a body ends.
@@ -222,7 +222,7 @@ pub(crate) const FOO: &str = "Connection: upgrade\r\nUpgrade: foo\r\n";
 
 pub(crate) type Inner = BoxCloneService<Request<Incoming>, Response<Full<Bytes>>, Infallible>;
 
-/// Answers `200 ok` once it has read the content, and logs what it got: `inner GET /x ""`, and
+/// Answers `200 ok` once it has read the body, and logs what it got: `inner GET /x ""`, and
 /// whether hyper's `OnUpgrade` was there.
 pub(crate) fn inner(log: &Log) -> Inner {
     let log = log.clone();
@@ -230,8 +230,8 @@ pub(crate) fn inner(log: &Log) -> Inner {
         let log = log.clone();
         async move {
             let (head, body) = request.into_parts();
-            let content = match body.collect().await {
-                Ok(content) => content.to_bytes(),
+            let body = match body.collect().await {
+                Ok(body) => body.to_bytes(),
                 Err(error) => {
                     log.push(format!("inner broke: {error}"));
                     return Ok(Response::builder().status(400).body(Full::default()).unwrap());
@@ -242,7 +242,7 @@ pub(crate) fn inner(log: &Log) -> Inner {
                 "inner {} {} {:?}{}",
                 head.method,
                 head.uri,
-                String::from_utf8_lossy(&content),
+                String::from_utf8_lossy(&body),
                 if upgradable { " upgradable" } else { "" },
             ));
             Ok(Response::new(Full::from("ok")))
@@ -250,7 +250,7 @@ pub(crate) fn inner(log: &Log) -> Inner {
     }))
 }
 
-/// A handler that logs `{name} asked "content"` and `{name} runs {protocol}`, and then logs and
+/// A handler that logs `{name} asked "body"` and `{name} runs {protocol}`, and then logs and
 /// echoes what it reads in brackets.
 pub(crate) fn echo(
     log: &Log,
@@ -317,7 +317,7 @@ pub(crate) fn connect(log: &Log) -> Wire {
     Wire::serve(fixture(log).layer(inner(log)))
 }
 
-/// A layer whose handler for `foo` takes this much content.
+/// A layer whose handler for `foo` takes this much body.
 pub(crate) fn layer_with_limit(log: &Log, bytes: usize) -> UpgradeLayer {
     let failures = log.clone();
     UpgradeLayer::new()

@@ -29,11 +29,11 @@ struct Case {
 }
 
 impl Case {
-    fn new(request_line: &str, lines: &[&[u8]], framing: Framing) -> Self {
-        let (framing, content) = framing;
+    fn new(request_line: &str, headers: &[&[u8]], framing: Framing) -> Self {
+        let (framing, body) = framing;
         let mut bytes = format!("{request_line}\r\nHost: a.test\r\nX-More: 1\r\n").into_bytes();
-        bytes.extend_from_slice(&lines.concat());
-        bytes.extend_from_slice(format!("{framing}x-MORE: 2\r\n\r\n{content}").as_bytes());
+        bytes.extend_from_slice(&headers.concat());
+        bytes.extend_from_slice(format!("{framing}x-MORE: 2\r\n\r\n{body}").as_bytes());
         let ends = bytes.windows(7).any(|window| window == b": close");
         let tunnels = request_line.starts_with("CONNECT");
         Self { bytes, persists: !ends && !tunnels && request_line.ends_with("/1.1") }
@@ -54,13 +54,13 @@ impl Case {
     }
 }
 
-/// The lines that announce content, and the content.
+/// The headers that announce body, and the body.
 type Framing = (&'static str, &'static str);
 
-const NO_CONTENT: Framing = ("", "");
+const NO_BODY: Framing = ("", "");
 
 /// Framings that no handler of the fixture takes.
-const CONTENT: [Framing; 5] = [
+const BODIES: [Framing; 5] = [
     ("Content-Length: 5\r\n", "hello"),
     ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n"),
     ("Transfer-Encoding: chunked\r\n", "2\r\nhe\r\n3;ext=1\r\nllo\r\n0\r\n\r\n"),
@@ -71,7 +71,7 @@ const CONTENT: [Framing; 5] = [
     ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n"),
 ];
 
-/// Offers that a handler of the fixture takes, unless content comes with them.
+/// Offers that a handler of the fixture takes, unless body comes with them.
 const REGISTERED: [&[u8]; 3] = [
     b"Connection: upgrade\r\nUpgrade: foo\r\n",
     b"Connection: keep-alive, Upgrade\r\nUpgrade: nope\r\nUpgrade: WebSocket\r\n",
@@ -112,30 +112,31 @@ fn others() -> Vec<Vec<u8>> {
 /// The requests, as products of small tables. None of them is a handler's.
 fn corpus() -> Vec<Case> {
     let mut cases = Vec::new();
-    let none = [NO_CONTENT, ("Content-Length: 0\r\n", "")];
-    for lines in others() {
-        for framing in none.into_iter().chain(CONTENT) {
-            cases.push(Case::new("POST /x HTTP/1.1", &[&lines], framing));
+    let none = [NO_BODY, ("Content-Length: 0\r\n", "")];
+    for headers in others() {
+        for framing in none.into_iter().chain(BODIES) {
+            cases.push(Case::new("POST /x HTTP/1.1", &[&headers], framing));
         }
     }
-    for lines in REGISTERED {
-        for framing in CONTENT {
+    for headers in REGISTERED {
+        for framing in BODIES {
             for expect in EXPECTATIONS {
                 for persistence in [&b""[..], b"Connection: close\r\n"] {
-                    let lines = [lines, expect, persistence];
-                    cases.push(Case::new("PUT /x?y HTTP/1.1", &lines, framing));
+                    let headers = [headers, expect, persistence];
+                    cases.push(Case::new("PUT /x?y HTTP/1.1", &headers, framing));
                 }
             }
         }
     }
     for expect in EXPECTATIONS {
-        cases.push(Case::new("GET /unread HTTP/1.1", &[expect], NO_CONTENT));
-        cases.push(Case::new("POST /unread HTTP/1.1", &[REGISTERED[0], expect], CONTENT[0]));
-        cases.push(Case::new("POST /unread HTTP/1.1", &[REGISTERED[0], expect], CONTENT[2]));
+        cases.push(Case::new("GET /unread HTTP/1.1", &[expect], NO_BODY));
+        cases.push(Case::new("POST /unread HTTP/1.1", &[REGISTERED[0], expect], BODIES[0]));
+        cases.push(Case::new("POST /unread HTTP/1.1", &[REGISTERED[0], expect], BODIES[2]));
     }
     for request_line in REQUEST_LINES {
-        for lines in [&b""[..], b"Upgrade: foo\r\n", b"Connection: upgrade\r\nUpgrade: nope\r\n"] {
-            cases.push(Case::new(request_line, &[lines], NO_CONTENT));
+        for headers in [&b""[..], b"Upgrade: foo\r\n", b"Connection: upgrade\r\nUpgrade: nope\r\n"]
+        {
+            cases.push(Case::new(request_line, &[headers], NO_BODY));
         }
     }
     // These may have whole offers, since no protocol is negotiated on them.
@@ -146,9 +147,9 @@ fn corpus() -> Vec<Case> {
         "CONNECT [::1]:443 HTTP/1.0",
         "TRACE /x HTTP/1.1",
     ] {
-        for lines in REGISTERED {
-            cases.push(Case::new(request_line, &[lines], NO_CONTENT));
-            cases.push(Case::new(request_line, &[lines, b"Connection: close\r\n"], NO_CONTENT));
+        for headers in REGISTERED {
+            cases.push(Case::new(request_line, &[headers], NO_BODY));
+            cases.push(Case::new(request_line, &[headers, b"Connection: close\r\n"], NO_BODY));
         }
     }
     cases
@@ -276,9 +277,9 @@ fn mirror() -> Mirror {
         writeln!(text, "{} {} {:?} {upgradable}", head.method, head.uri, head.version).unwrap();
         write_lines(&mut text, &head.headers);
         if head.uri.path() != "/unread" {
-            let content = body.collect().await.unwrap();
-            write_lines(&mut text, &content.trailers().cloned().unwrap_or_default());
-            writeln!(text, "{}", content.to_bytes().escape_ascii()).unwrap();
+            let body = body.collect().await.unwrap();
+            write_lines(&mut text, &body.trailers().cloned().unwrap_or_default());
+            writeln!(text, "{}", body.to_bytes().escape_ascii()).unwrap();
         }
         let mut response = Response::new(Either::Left(Full::from(text.clone())));
         if head.method == Method::HEAD {
@@ -324,13 +325,13 @@ struct Frames(VecDeque<Frame<Bytes>>);
 
 impl Frames {
     fn of(text: String) -> Self {
-        let mut content = Bytes::from(text);
-        let start = content.split_to(9);
+        let mut body = Bytes::from(text);
+        let start = body.split_to(9);
         let trailers = HeaderMap::from_iter([(
             HeaderName::from_static("x-sum"),
             HeaderValue::from_static("9"),
         )]);
-        Self([Frame::data(start), Frame::data(content), Frame::trailers(trailers)].into())
+        Self([Frame::data(start), Frame::data(body), Frame::trailers(trailers)].into())
     }
 }
 
