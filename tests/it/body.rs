@@ -36,7 +36,7 @@ async fn by_default_a_request_with_a_body_is_forwarded_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_takes_a_body_gets_all_of_it_and_the_connection_what_follows() {
+async fn a_handler_gets_the_whole_body_and_the_connection_the_bytes_after_it() {
     // P-52 with a handler that opts in, R9110-7.8-16, S-1, H-4
     let bytes = [offering("Content-Length: 5\r\n", "hello"), b"NP".to_vec()].concat();
     for at in 0..bytes.len() {
@@ -84,7 +84,7 @@ async fn one_byte_over_the_limit_is_forwarded_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn a_chunked_body_is_forwarded_whatever_the_limit() {
-    // P-53, R9112-6.1-02: its length is not known beforehand.
+    // P-53, R9112-6.1-02: the length is not known beforehand.
     let log = Log::default();
     let mut wire = connect_with_limit(&log, 1 << 20);
     let headers = "Transfer-Encoding: chunked\r\n";
@@ -130,7 +130,7 @@ async fn a_100_precedes_the_101_where_it_is_expected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expectation_of_a_forwarded_request_is_the_inner_services_affair() {
+async fn the_inner_service_decides_about_the_expectation_of_a_forwarded_request() {
     // P-55 with a handler that takes no body
     let log = Log::default();
     let mut wire = connect(&log);
@@ -141,8 +141,8 @@ async fn an_expectation_of_a_forwarded_request_is_the_inner_services_affair() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_100_that_would_not_be_sent_is_not_waited_for() {
-    // P-56, R9110-10.1.1-07, H-7: hyper sends no 100, or not for sure, so no 101 may follow.
+async fn a_request_that_would_wait_for_an_unsent_100_is_forwarded() {
+    // P-56, R9110-10.1.1-07, H-7: hyper may send no 100, so no 101 may follow.
     for expectation in [
         "Expect: 100-continue, x\r\n",
         "Expect: x,100-CONTINUE\r\n",
@@ -193,7 +193,7 @@ async fn a_body_that_breaks_off_never_reaches_the_handler() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_cannot_be_read_gets_a_400_that_closes() {
-    // It is an outer layer's body that fails, as a time limit for reading would have it.
+    // An outer layer's body fails, such as one with a time limit for reading.
     let log = Log::default();
     let inner = tower::service_fn(|_: Request<Broken>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
@@ -227,8 +227,8 @@ impl Body for Broken {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_longer_than_it_says_never_reaches_the_handler() {
-    // S-1: an outer layer may hand over a body that is wrong about itself.
+async fn a_body_longer_than_its_size_hint_never_reaches_the_handler() {
+    // S-1: an outer layer may pass on a body with a wrong size hint.
     struct Longer(Full<Bytes>);
 
     impl Body for Longer {
@@ -262,7 +262,7 @@ async fn a_body_longer_than_it_says_never_reaches_the_handler() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_not_the_announced_one_is_forwarded() {
-    // S-1: an outer layer that has no use for the body may leave it unread, and pass on another.
+    // S-1: an outer layer may leave the body unread, and pass on another.
     for headers in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
         let log = Log::default();
         let inner = tower::service_fn(|_: Request<Full<Bytes>>| async {
@@ -277,7 +277,7 @@ async fn a_body_that_is_not_the_announced_one_is_forwarded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn http_1_0_is_sent_no_100() {
+async fn an_http_1_0_client_gets_no_100() {
     // R9110-10.1.1-01
     let log = Log::default();
     let headers = format!("{FOO}Content-Length: 5\r\nExpect: 100-continue\r\n");

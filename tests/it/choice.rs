@@ -1,4 +1,5 @@
-//! How much an offer may be, and who of several gets it. The ids are those of the requirements.
+//! The limits of an offer, and the choice between several handlers. The ids are those of the
+//! requirements.
 
 use tower::Layer;
 use tower_upgrade::{Preference, UpgradeHandler, UpgradeLayer};
@@ -6,7 +7,7 @@ use tower_upgrade::{Preference, UpgradeHandler, UpgradeLayer};
 use crate::support::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_field_may_have_64_members() {
+async fn a_header_may_have_64_members() {
     // P-35
     for (members, switched) in [(64, true), (65, false)] {
         let others: Vec<_> = (1..members).map(|n| format!("Upgrade: p{n}\r\n")).collect();
@@ -25,7 +26,7 @@ async fn a_field_may_have_64_members() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_field_may_have_8_kib_over_all_its_lines() {
+async fn a_header_may_have_8_kib_over_all_its_values() {
     // P-33, P-34, S-19
     let commas = |bytes: usize| ",".repeat(bytes);
     for (headers, switched) in [
@@ -48,7 +49,7 @@ async fn a_field_may_have_8_kib_over_all_its_lines() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_clients_order_counts_unless_the_servers_is_asked_for() {
+async fn the_clients_order_decides_unless_the_servers_is_set() {
     // P-45, R9110-7.8-01, R9110-7.8-09
     let log = Log::default();
     let layer = UpgradeLayer::new().on("h2c", echo(&log, "h2c")).on("websocket", echo(&log, "ws"));
@@ -66,7 +67,7 @@ async fn the_clients_order_counts_unless_the_servers_is_asked_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn candidates_are_asked_until_one_accepts() {
+async fn handlers_are_asked_until_one_accepts() {
     let log = Log::default();
     let layer = UpgradeLayer::new()
         .on("foo", echo(&log, "chat").when(|head| head.uri.path() == "/chat"))
@@ -90,7 +91,7 @@ async fn candidates_are_asked_until_one_accepts() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ninety_lines_are_not_acted_on_in_part() {
+async fn an_upgrade_header_over_the_limit_is_ignored_as_a_whole() {
     // P-35
     for (first, last) in [("p0", "foo"), ("foo", "p0")] {
         let others: Vec<_> = (1..89).map(|n| format!("Upgrade: p{n}\r\n")).collect();

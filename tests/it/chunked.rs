@@ -1,4 +1,4 @@
-//! Chunked bodies, which a handler can have read up to its limit: Docker's clients send them.
+//! Chunked bodies, read up to the handler's limit. Docker's clients send them.
 
 use http::Request;
 use http_body_util::{BodyExt, Full};
@@ -59,7 +59,7 @@ async fn a_chunked_body_over_the_limit_gets_a_413_and_nothing_after_it_is_read()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_chunked_body_that_breaks_off_or_is_malformed_gets_a_400_or_an_end() {
+async fn a_chunked_body_that_breaks_off_or_is_malformed_gets_a_400_or_eof() {
     // P-57, S-1
     for chunks in
         ["5\r\nhell", "5\r\nhello\r\n", "z\r\nhello\r\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n"]
@@ -95,7 +95,7 @@ async fn a_body_of_a_known_length_has_the_same_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_100_precedes_the_101_here_too() {
+async fn a_100_precedes_the_101_for_a_chunked_body_too() {
     // P-55, R9110-7.8-17
     let log = Log::default();
     let mut wire = Wire::serve(layer(&log, 5).layer(inner(&log)));
@@ -106,7 +106,7 @@ async fn a_100_precedes_the_101_here_too() {
 
 #[tokio::test(start_paused = true)]
 async fn a_chunked_body_that_an_outer_layer_replaced_is_forwarded() {
-    // S-1: the client's own may be unread.
+    // S-1: the client's own body may be unread.
     let log = Log::default();
     let service = ServiceBuilder::new()
         .map_request(|request: Request<Incoming>| request.map(|_| Full::from("hello")))

@@ -1,4 +1,4 @@
-//! A client's IO that sends a first message in the same write as the handshake.
+//! A client's IO that sends its first message in the same write as the handshake.
 
 use std::{
     io,
@@ -10,15 +10,14 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Appends bytes to the first write, which has to be the whole request.
 ///
-/// No client does this by itself, as it cannot know yet that the server will switch. One may
-/// do so all the same, and a network may join what was sent apart.
+/// A client should wait for the 101, but not every client does.
 pub(crate) struct Early<T> {
     io: T,
     bytes: Vec<u8>,
 }
 
 impl<T> Early<T> {
-    /// Sends this as a text message, in one frame.
+    /// Sends `text` as a text message in one frame.
     pub(crate) fn text(io: T, text: &str) -> Self {
         let length = u8::try_from(text.len()).ok().filter(|length| *length < 126);
         let length = length.expect("a short text");
