@@ -1,8 +1,8 @@
-//! What an idle upgraded connection costs in memory, behind this crate and behind hyper alone.
+//! The memory of an idle upgraded connection, with this crate and with hyper alone.
 //!
-//! Both serve the same pipes in the same program, and both run the same handler: it waits for an
-//! byte that does not come. What is allocated when all is quiet is counted, so that the figures
-//! are the same on every machine. Fails if the difference is 1 KiB or more.
+//! Both serve the same pipes in the same program, and both run the same handler, which waits for a byte
+//! that does not come. The program counts the allocated bytes while all tasks are idle, so the figures
+//! are the same on every machine. It fails if the difference is 1 KiB or more.
 //!
 //! ```sh
 //! cargo bench --bench memory
@@ -48,12 +48,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     if this - hyper < LIMIT { Ok(()) } else { Err(format!("{LIMIT} or more").into()) }
 }
 
-/// Serves connections, has all of them upgraded, and returns what each then holds.
+/// Serves connections, upgrades all of them, and returns the bytes that each then holds.
 fn measure(serve: impl Fn(DuplexStream)) -> io::Result<i64> {
-    // One thread, because it is threads that allocations are counted by.
+    // One thread, because allocations are counted for each thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut clients = Vec::with_capacity(CONNECTIONS + 1);
-    // Whatever is made once is made now.
+    // A first connection, for everything that is allocated once.
     runtime.block_on(connect(&mut clients, &serve, 1))?;
     let mut connected = Ok(());
     let counted = allocation_counter::measure(|| {
@@ -84,13 +84,13 @@ async fn connect(
     Ok(())
 }
 
-/// Says that it runs, and waits for a byte that does not come.
+/// Sends one byte, and waits for a byte that does not come.
 async fn quiet(mut io: impl AsyncRead + tokio::io::AsyncWrite + Unpin) -> io::Result<()> {
     io.write_all(b"!").await?;
     io.read_u8().await.map(drop)
 }
 
-/// What one writes without this crate: no negotiation, no limit, and nobody who knows about it.
+/// An upgrade with hyper alone: no negotiation, no limit, no count.
 async fn bare(mut request: Request<Incoming>) -> Never<Empty<Bytes>> {
     let on_upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {

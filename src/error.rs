@@ -93,7 +93,7 @@ impl UpgradeError {
 }
 
 impl fmt::Display for UpgradeError {
-    /// Writes what happened. With `{:#}`, the text of each source follows after a colon.
+    /// Writes the failure. With `{:#}`, the text of each source follows after a colon.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             UpgradeErrorKind::Body => "the request's body could not be read to its end",

@@ -13,10 +13,10 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-/// Flushes, closes our side, and discards what the client still sends until it closes its side.
+/// Flushes, closes our side, and discards bytes of the client until it closes its side.
 ///
 /// Closing the socket at once would lose data: bytes that arrive at a closed socket, or are unread
-/// in it, make the kernel send a reset, and a reset discards what the client has not received yet.
+/// in it, make the kernel send a reset, and a reset discards bytes that the client has not received.
 ///
 /// `written` is how many bytes the connection has written.
 pub(super) async fn close<T>(io: &mut T, written: u64) -> io::Result<()>

@@ -51,7 +51,7 @@ pub struct Declined {
     pub connection: u64,
     /// `Upgrade` is empty, malformed, or over a limit.
     pub upgrade: u64,
-    /// No handler is registered for what is offered.
+    /// No handler is registered for an offered protocol.
     pub unregistered: u64,
     /// The body is longer than the handler's [limit](crate::UpgradeHandler::body_limit), is chunked
     /// without the handler [reading such bodies](crate::UpgradeHandler::reads_chunked_body),

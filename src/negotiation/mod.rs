@@ -1,5 +1,5 @@
-//! Decision 1: who takes the request? Decided from the head alone, without waiting or allocating. Also
-//! parses the lists in `Upgrade` and `Connection`.
+//! Decision 1: which handler takes the request, or none. It depends on the head alone, and neither waits
+//! nor allocates. This module also parses the lists in `Upgrade` and `Connection`.
 
 pub(crate) mod length;
 pub(crate) mod protocol;

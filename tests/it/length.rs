@@ -1,4 +1,4 @@
-//! How long a body is when an outer layer hides it: the head says it, and the body is held to it.
+//! The length of a body whose size an outer layer hides: the head has it, and the body is held to it.
 
 use std::{
     convert::Infallible,
@@ -18,7 +18,7 @@ use tower_upgrade::BoxError;
 
 use crate::support::*;
 
-/// A body that hides how long it is, as a stream does and as many layers have it.
+/// A body that hides its size, as a stream does and the bodies of many layers.
 struct Hidden<B>(B);
 
 impl<B> Body for Hidden<B>
@@ -36,8 +36,7 @@ where
     }
 }
 
-/// A connection to a handler for `foo` that takes this much, behind a layer that makes another body
-/// of each.
+/// Serves a handler for `foo` with this limit, below a layer that wraps each body.
 fn behind<B>(log: &Log, limit: usize, wrap: fn(Incoming) -> B) -> Wire
 where
     B: Body<Data = Bytes> + Send + 'static,
@@ -53,7 +52,7 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_a_layer_hides_the_length_of_the_body_the_head_says_it() {
+async fn the_head_has_the_length_of_a_body_whose_size_a_layer_hides() {
     for (headers, body, read) in [
         ("", "", ""),
         ("Content-Length: 0\r\n", "", ""),
@@ -67,7 +66,7 @@ async fn where_a_layer_hides_the_length_of_the_body_the_head_says_it() {
             assert!(log.has(&format!("foo asked {read:?}")), "{headers:?} split at {at}: {log:?}");
         }
     }
-    // Over the limit, and of no length at all.
+    // A body over the limit, and a chunked one.
     for (headers, body) in
         [("Content-Length: 6\r\n", "hello!"), ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n")]
     {
@@ -108,7 +107,7 @@ async fn a_hidden_body_of_another_length_than_the_head_says_gets_a_400_that_clos
         received.is(BAD_REQUEST).and_ends();
         assert_eq!((log.count("failed foo Body"), log.count("foo asked")), (1, 0), "{log:?}");
     }
-    // Without a length in the head there is no body.
+    // A head without a length announces no body.
     let log = Log::default();
     let mut wire = behind(&log, 50, |_| Hidden(Full::<Bytes>::from("h")));
     wire.exchange(get(FOO)).await.is(BAD_REQUEST).and_ends();

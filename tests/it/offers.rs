@@ -1,21 +1,21 @@
-//! Which offers are taken, over the wire. The ids are those of the requirements.
+//! Offers on the wire that are switched or forwarded. The ids are those of the requirements.
 
 use crate::support::*;
 
-/// What a request comes to.
+/// The outcome of a request.
 enum Outcome {
-    /// The inner service answers, and finds hyper's `OnUpgrade`.
+    /// The inner service answers, and the request has hyper's `OnUpgrade`.
     Forwarded,
-    /// The same, of a request that hyper adds no `OnUpgrade` to.
+    /// The inner service answers, and the request has no `OnUpgrade`.
     ForwardedPlain,
-    /// A 101 with this `Upgrade` field.
+    /// A 101 with this `Upgrade` header.
     Switched(&'static str),
 }
 
 use Outcome::{Forwarded, ForwardedPlain, Switched};
 
-/// Sends the request whole and then split at every byte, followed by the bytes `NP`, which are
-/// the new protocol's after a 101.
+/// Sends the request whole, and then split at every byte. The bytes `NP` follow, and belong to the
+/// new protocol after a 101.
 async fn check(id: &str, request: impl AsRef<[u8]>, outcome: Outcome) {
     let request = request.as_ref();
     for at in 0..request.len() {
@@ -75,7 +75,7 @@ async fn a_registered_protocol_is_switched_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_lines_of_a_field_are_one_list() {
+async fn all_values_of_a_header_are_one_list() {
     check_all([
         (
             "P-02 R9110-5.2-01",
@@ -129,7 +129,7 @@ async fn space_and_tab_around_members_do_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_of_fields_options_and_protocols_match_in_any_ascii_case() {
+async fn names_of_headers_options_and_protocols_match_in_any_ascii_case() {
     check_all([
         (
             "P-20 R9110-7.8-05",
@@ -165,7 +165,7 @@ async fn a_version_is_matched_as_registered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_malformed_member_voids_the_field() {
+async fn one_malformed_member_voids_the_header() {
     for (id, member) in [
         ("P-07", "foo/"),
         ("P-08", "/1"),
@@ -192,7 +192,7 @@ async fn one_malformed_member_voids_the_field() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_beyond_ascii_void_the_field() {
+async fn bytes_beyond_ascii_void_the_header() {
     for (id, member) in [
         ("P-15 R9110-5.5-02", &b"web\xFFsocket, foo"[..]),
         ("P-15", b"w\xC3\xA9b, foo"),
@@ -205,7 +205,7 @@ async fn bytes_beyond_ascii_void_the_field() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_token_character_may_stand_in_a_name() {
+async fn every_token_character_may_be_in_a_name() {
     // R9110-5.6.2-01
     let log = Log::default();
     let name = "f!#$%&'*+-.^_~0`|";
@@ -216,7 +216,7 @@ async fn every_token_character_may_stand_in_a_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_an_offer_is_none() {
+async fn half_an_offer_is_forwarded() {
     check_all([
         ("P-21 R9110-7.6.1-06", "Upgrade: foo\r\n", Forwarded),
         ("P-22 R9110-7.6.1-07", "Connection: upgrade\r\n", ForwardedPlain),
@@ -257,7 +257,7 @@ async fn only_http_1_1_switches() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn connect_and_trace_are_forwarded_and_other_methods_are_the_handlers_affair() {
+async fn connect_and_trace_are_forwarded_and_the_handler_decides_about_other_methods() {
     let headers = "Connection: upgrade\r\nUpgrade: foo\r\n";
     check("P-32 R9110-9.3.6-02", request("CONNECT h:443 HTTP/1.1", headers), Forwarded).await;
     check("P-62", request("TRACE /x HTTP/1.1", headers), Forwarded).await;
@@ -274,7 +274,7 @@ async fn a_bare_line_feed_ends_a_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_asks_to_close_is_switched_all_the_same() {
+async fn a_request_with_connection_close_is_switched_too() {
     // P-26, R9112-9.6-01. hyper appends its own option to the 101.
     let (received, _) =
         exchange(get("Connection: close, Upgrade\r\nUpgrade: foo\r\n") + "NP").await;
@@ -304,8 +304,8 @@ async fn the_agreed_protocol_is_in_the_request_and_on_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_offer_that_is_forwarded_leaves_a_request_to_close_alone() {
-    // P-60, R9112-9.6-01: behind the answer nothing is read, by nobody.
+async fn a_forwarded_offer_with_connection_close_is_answered_and_closed() {
+    // P-60, R9112-9.6-01: nothing after the answer is read.
     let (received, log) =
         exchange(get("Connection: close, upgrade\r\nUpgrade: nope\r\n") + "NP").await;
     received.is(&OK.replace("content-length", "connection: close\r\ncontent-length")).and_ends();
@@ -313,7 +313,7 @@ async fn an_offer_that_is_forwarded_leaves_a_request_to_close_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connect_without_a_port_is_the_inner_services_affair() {
+async fn a_connect_without_a_port_is_forwarded() {
     // R9110-9.3.6-01
     for target in ["h:", "h"] {
         let bytes = request(&format!("CONNECT {target} HTTP/1.1"), FOO);

@@ -23,7 +23,7 @@ use tokio::{
 use tower::{Layer, Service, util::BoxCloneService};
 use tower_upgrade::{BoxError, Switch, UpgradeHandler, UpgradeLayer, Upgraded};
 
-/// What happened behind the wire, in order.
+/// The events in the server, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -32,7 +32,7 @@ impl Log {
         self.0.lock().unwrap().push(event.into());
     }
 
-    /// Takes the events out.
+    /// Takes all events.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
@@ -66,7 +66,7 @@ impl Wire {
         Self::serve_with_buffer(service, 1 << 20)
     }
 
-    /// The same, on a pipe that holds at most so many bytes in each direction.
+    /// The same on a pipe that holds at most this many bytes in each direction.
     pub(crate) fn serve_with_buffer<S, B>(service: S, bytes: usize) -> Self
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
@@ -99,8 +99,8 @@ impl Wire {
         self.io.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// Returns what the server sends until it has nothing more to say. Time is paused, so the
-    /// wait ends when every task is idle.
+    /// Returns the bytes that the server sends. Time is paused, so the wait ends when every task is
+    /// idle.
     pub(crate) async fn receive(&mut self) -> Received {
         let (bytes, ended) = self.receive_bytes().await;
         Received { text: without_date(&bytes), ended }
@@ -122,8 +122,8 @@ impl Wire {
         self.receive().await
     }
 
-    /// Sends the bytes in two pieces, the second when the server is done with the first. It may
-    /// have closed the connection by then.
+    /// Sends the bytes in two pieces, the second one when the server is done with the first. The server
+    /// may have closed the connection by then.
     pub(crate) async fn exchange_split(&mut self, bytes: &[u8], at: usize) -> Received {
         self.send(&bytes[..at]).await;
         settle().await;
@@ -132,17 +132,17 @@ impl Wire {
     }
 }
 
-/// Lets every other task run until it waits for something that is not time.
+/// Lets every other task run until it is idle.
 pub(crate) async fn settle() {
     tokio::time::sleep(QUIET).await;
 }
 
-/// Virtual time: long for a machine, and nothing in a test waits for less.
+/// Virtual time, shorter than any other wait in the tests.
 pub(crate) const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Received {
-    /// What was sent, without the `date` headers.
+    /// The bytes as text, without `date` headers.
     pub(crate) text: String,
     /// Whether the server closed its side.
     pub(crate) ended: bool,
@@ -194,7 +194,7 @@ pub(crate) fn request(request_line: &str, headers: &str) -> String {
     format!("{request_line}\r\nHost: a.test\r\n{headers}\r\n")
 }
 
-/// A request to post this to `/x`; the headers say how long it is.
+/// A request that posts `body` to `/x`. The headers have to announce its length.
 pub(crate) fn post(headers: &str, body: &str) -> String {
     request("POST /x HTTP/1.1", headers) + body
 }
@@ -204,16 +204,16 @@ pub(crate) fn offering(headers: &str, body: &str) -> Vec<u8> {
     post(&format!("{FOO}{headers}"), body).into_bytes()
 }
 
-/// What the layer answers when it cannot tell where a body ends.
+/// The response of the layer if the end of a body is not known.
 pub(crate) const BAD_REQUEST: &str =
     "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// The 101 that the layer makes for this `Upgrade` field.
+/// The 101 of the layer with this `Upgrade` header.
 pub(crate) fn switching(upgrade: &str) -> String {
     format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {upgrade}\r\n\r\n")
 }
 
-/// What the inner service answers.
+/// The response of the inner service.
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 pub(crate) const CU: &str = "Connection: upgrade\r\n";
@@ -222,8 +222,8 @@ pub(crate) const FOO: &str = "Connection: upgrade\r\nUpgrade: foo\r\n";
 
 pub(crate) type Inner = BoxCloneService<Request<Incoming>, Response<Full<Bytes>>, Infallible>;
 
-/// Answers `200 ok` once it has read the body, and logs what it got: `inner GET /x ""`, and
-/// whether hyper's `OnUpgrade` was there.
+/// Answers `200 ok` once it has read the body. Logs the request as `inner GET /x ""`, and whether it
+/// had hyper's `OnUpgrade`.
 pub(crate) fn inner(log: &Log) -> Inner {
     let log = log.clone();
     BoxCloneService::new(tower::service_fn(move |request: Request<Incoming>| {
@@ -250,8 +250,8 @@ pub(crate) fn inner(log: &Log) -> Inner {
     }))
 }
 
-/// A handler that logs `{name} asked "body"` and `{name} runs {protocol}`, and then logs and
-/// echoes what it reads in brackets.
+/// A handler that logs `{name} asked "body"` and `{name} runs {protocol}`. Then it logs the bytes that
+/// it reads, and echoes them in brackets.
 pub(crate) fn echo(
     log: &Log,
     name: &'static str,
@@ -317,7 +317,7 @@ pub(crate) fn connect(log: &Log) -> Wire {
     Wire::serve(fixture(log).layer(inner(log)))
 }
 
-/// A layer whose handler for `foo` takes this much body.
+/// A layer whose handler for `foo` takes bodies up to this length.
 pub(crate) fn layer_with_limit(log: &Log, bytes: usize) -> UpgradeLayer {
     let failures = log.clone();
     UpgradeLayer::new()
@@ -325,12 +325,12 @@ pub(crate) fn layer_with_limit(log: &Log, bytes: usize) -> UpgradeLayer {
         .on_failure(move |error| failures.push(describe(&error)))
 }
 
-/// A connection to it, around the inner service.
+/// A connection to such a layer around the inner service.
 pub(crate) fn connect_with_limit(log: &Log, bytes: usize) -> Wire {
     Wire::serve(layer_with_limit(log, bytes).layer(inner(log)))
 }
 
-/// One exchange on a connection of its own.
+/// One exchange on a new connection to the fixture.
 pub(crate) async fn exchange(bytes: impl AsRef<[u8]>) -> (Received, Log) {
     let log = Log::default();
     let received = connect(&log).exchange(bytes).await;

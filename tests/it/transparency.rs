@@ -1,5 +1,4 @@
-//! A request that is not upgraded: the bytes on the wire are those of the service without the
-//! layer.
+//! For a request that is not upgraded, the bytes on the wire are the same as without the layer.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +19,7 @@ use tower::{Layer, util::BoxCloneService};
 
 use crate::support::*;
 
-/// What goes to the server on one connection.
+/// The bytes that a client sends on one connection.
 #[derive(Clone)]
 struct Case {
     bytes: Vec<u8>,
@@ -39,7 +38,7 @@ impl Case {
         Self { bytes, persists: !ends && !tunnels && request_line.ends_with("/1.1") }
     }
 
-    /// How the bytes come: whole, in two pieces, and one by one.
+    /// The pieces in which the bytes are sent: whole, in two, and byte by byte.
     fn deliveries(&self) -> Vec<Vec<&[u8]>> {
         let bytes = &*self.bytes;
         let end_of_head = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
@@ -54,7 +53,7 @@ impl Case {
     }
 }
 
-/// The headers that announce body, and the body.
+/// The headers that announce a body, and the body.
 type Framing = (&'static str, &'static str);
 
 const NO_BODY: Framing = ("", "");
@@ -71,7 +70,7 @@ const BODIES: [Framing; 5] = [
     ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n"),
 ];
 
-/// Offers that a handler of the fixture takes, unless body comes with them.
+/// Offers that a handler of the fixture accepts, unless there is a body.
 const REGISTERED: [&[u8]; 3] = [
     b"Connection: upgrade\r\nUpgrade: foo\r\n",
     b"Connection: keep-alive, Upgrade\r\nUpgrade: nope\r\nUpgrade: WebSocket\r\n",
@@ -79,7 +78,7 @@ const REGISTERED: [&[u8]; 3] = [
       HTTP2-Settings: AAMAAABkAAQAAP__\r\n",
 ];
 
-/// No offer at all, half of one, malformed ones, and ones of what nobody registered.
+/// No offer, half an offer, malformed offers, and offers of protocols without a handler.
 fn others() -> Vec<Vec<u8>> {
     let mut others: Vec<Vec<u8>> = [
         &b""[..],
@@ -109,7 +108,7 @@ fn others() -> Vec<Vec<u8>> {
     others
 }
 
-/// The requests, as products of small tables. None of them is a handler's.
+/// The requests, as products of small tables. No handler takes one of them.
 fn corpus() -> Vec<Case> {
     let mut cases = Vec::new();
     let none = [NO_BODY, ("Content-Length: 0\r\n", "")];
@@ -139,7 +138,7 @@ fn corpus() -> Vec<Case> {
             cases.push(Case::new(request_line, &[headers], NO_BODY));
         }
     }
-    // These may have whole offers, since no protocol is negotiated on them.
+    // These may have complete offers, because they cannot be upgraded.
     for request_line in [
         "GET /x HTTP/1.0",
         "HEAD /x HTTP/1.0",
@@ -203,7 +202,8 @@ async fn pipelined_requests_that_are_not_upgraded_get_the_same_bytes_as_without_
     cases.retain(|case| case.persists);
     let count = cases.len();
     for first in (0..count).step_by(2) {
-        // A request of another table follows, and twice out of three one that ends the connection.
+        // A request of another table follows, and after two of three pairs one that closes the
+        // connection.
         let second = &cases[(first * 7 + count / 2) % count];
         let mut pipeline = cases[first].clone();
         pipeline.bytes.extend_from_slice(&second.bytes);
@@ -214,7 +214,7 @@ async fn pipelined_requests_that_are_not_upgraded_get_the_same_bytes_as_without_
     }
 }
 
-/// Compares what the service answers with the layer and without, however the bytes come.
+/// Compares the answers with the layer and without it, for each way to split the bytes.
 async fn compare(case: &Case) -> Vec<u8> {
     let mut bytes = Vec::new();
     for pieces in case.deliveries() {
@@ -229,7 +229,7 @@ async fn compare(case: &Case) -> Vec<u8> {
     bytes
 }
 
-/// What the client sees, and the way in which the connection ends once the client is gone.
+/// The bytes that the client receives, and the result of the connection once the client is gone.
 #[derive(Debug, PartialEq)]
 struct Answer {
     bytes: Escaped,
@@ -237,7 +237,7 @@ struct Answer {
     connection: String,
 }
 
-/// Bytes that can be read in an assertion.
+/// Bytes with a readable `Debug`.
 #[derive(PartialEq)]
 struct Escaped {
     unescaped: Vec<u8>,
@@ -254,7 +254,7 @@ async fn talk(mut wire: Wire, pieces: &[&[u8]]) -> Answer {
         if index > 0 {
             settle().await;
         }
-        // The server may be gone already, with the layer and without.
+        // The server may have closed already, with the layer and without.
         wire.io.write_all(piece).await.ok();
     }
     let (bytes, ended) = wire.receive_bytes().await;
@@ -268,7 +268,7 @@ async fn talk(mut wire: Wire, pieces: &[&[u8]]) -> Answer {
 
 type Mirror = BoxCloneService<Request<Incoming>, Response<Either<Full<Bytes>, Frames>>, Infallible>;
 
-/// Answers with everything that it got. The path chooses the form of the answer.
+/// Answers with everything that it received. The path chooses the form of the answer.
 fn mirror() -> Mirror {
     BoxCloneService::new(tower::service_fn(async |request: Request<Incoming>| {
         let (head, body) = request.into_parts();

@@ -184,7 +184,7 @@ fn the_generated_lists_are_of_every_kind() {
         check_share(&lists, 20, |values| naively_names_option(values, "upgrade"));
         check_share(&lists, 100, |values| values.len() > 1);
     }
-    // Around the limits, well-formed lists stand on both sides.
+    // There are well-formed lists on both sides of the limits.
     let lists: Vec<_> = samples(&long_values()).collect();
     let bytes = |values: &Values| values.iter().map(Vec::len).sum::<usize>();
     check_share(&lists, 20, |values| bytes(values) > 8192);

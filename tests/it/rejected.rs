@@ -1,13 +1,13 @@
-//! What hyper refuses by itself never reaches a handler or the inner service. A newer hyper that
-//! lets one of these through must be noticed.
+//! Requests that hyper rejects by itself never reach a handler or the inner service. The tests notice
+//! a newer hyper that accepts one of them.
 
 use crate::support::*;
 
 const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\n";
 const TOO_LARGE: &str = "HTTP/1.1 431 Request Header Fields Too Large\r\n";
 
-/// Sends the bytes whole and in two pieces at many places. The answer is an empty one with this
-/// status line, the connection ends, and nobody behind hyper hears of it.
+/// Sends the bytes whole, and split at many places. The answer has this status line and no body, the
+/// connection is closed, and no service is called.
 async fn check(id: &str, bytes: impl AsRef<[u8]>, status_line: &str) {
     let bytes = bytes.as_ref();
     let step = bytes.len().div_ceil(200);
@@ -29,7 +29,7 @@ fn get_bytes(headers: &[&[u8]]) -> Vec<u8> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_hyper_does_not_speak_is_refused() {
+async fn a_version_that_hyper_does_not_speak_is_rejected() {
     // P-28
     for version in ["HTTP/1.2", "HTTP/2.0", "HTTP/0.9", "http/1.1"] {
         check("P-28", request(&format!("GET /x {version}"), FOO), BAD_REQUEST).await;
@@ -37,9 +37,9 @@ async fn a_version_that_hyper_does_not_speak_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn control_characters_in_a_value_are_refused() {
-    // P-39, R9110-5.5-03, R9110-5.6.3-01, R9112-2.2-02: each byte in either field, inside a
-    // member and where white space may stand.
+async fn control_characters_in_a_value_are_rejected() {
+    // P-39, R9110-5.5-03, R9110-5.6.3-01, R9112-2.2-02: each byte in either header, in a member
+    // and where whitespace may be.
     for byte in [b"\0", b"\x0b", b"\x0c", b"\x7f", b"\r"] {
         for headers in [
             [&b"Connection: upgrade\r\nUpgrade: f"[..], byte, b"oo\r\n"],
@@ -48,7 +48,7 @@ async fn control_characters_in_a_value_are_refused() {
             [b"Upgrade: foo\r\nConnection: up", byte, b"grade\r\n"],
             [b"Upgrade: foo\r\nConnection:", byte, b"upgrade\r\n"],
         ] {
-            // Two carriage returns at the end of a line are what this one comes to.
+            // This one makes two carriage returns at the end of a line.
             let id = format!("P-39 {:?} in {:?}", byte.escape_ascii(), headers[0].escape_ascii());
             check(&id, get_bytes(&headers), BAD_REQUEST).await;
         }
@@ -56,7 +56,7 @@ async fn control_characters_in_a_value_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn folded_lines_and_names_with_space_are_refused() {
+async fn folded_lines_and_names_with_space_are_rejected() {
     for (id, headers) in [
         ("P-40 R9112-5.2-01", "Connection: upgrade\r\nUpgrade: foo,\r\n websocket\r\n"),
         ("P-40", "Connection: upgrade\r\nUpgrade:\r\n\tfoo\r\n"),
@@ -71,13 +71,13 @@ async fn folded_lines_and_names_with_space_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_header_section_that_is_too_large_is_refused() {
-    // P-36 and P-37, R9110-5.4-01: nothing is dropped silently, so no offer is acted on that is a
-    // part of what the client sent.
+async fn headers_that_are_too_large_are_rejected() {
+    // P-36 and P-37, R9110-5.4-01: no header is dropped silently, so no part of an offer is
+    // taken for the whole.
     let headers = format!("{CU}Upgrade: foo\r\n{}", "Upgrade: foo\r\n".repeat(110));
     check("P-36", get(&headers), TOO_LARGE).await;
-    // hyper looks at the size between two reads, so what is only a little above its limit may come
-    // through, and is for the limit of the layer.
+    // hyper checks the size between two reads, so a head just above its limit may pass. The limit of
+    // the layer then applies.
     for headers in [
         format!("{CU}Upgrade: foo, {}\r\n", "p".repeat(900_000)),
         format!("Upgrade: foo\r\nConnection: upgrade, {}\r\n", "p".repeat(900_000)),
@@ -93,7 +93,7 @@ async fn a_header_section_that_is_too_large_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn bytes_that_are_not_http_are_refused_behind_a_declined_upgrade() {
+async fn bytes_that_are_not_http_are_rejected_after_a_declined_upgrade() {
     // R9112-2.2-03, R9931-6.1-01: a client that starts TLS without waiting for the 101.
     let headers = format!("{CU}Upgrade: nope\r\n");
     let bytes = [get(&headers).as_bytes(), b"\x16\x03\x01\x02\0\x01"].concat();
@@ -107,7 +107,7 @@ async fn bytes_that_are_not_http_are_refused_behind_a_declined_upgrade() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn faulty_framing_is_refused() {
+async fn faulty_framing_is_rejected() {
     let chunked = "Transfer-Encoding: chunked\r\n";
     let bytes = request("POST /x HTTP/1.0", &format!("{FOO}{chunked}")) + "0\r\n\r\n";
     check("R9112-6.1-03", bytes, BAD_REQUEST).await;
@@ -132,7 +132,7 @@ async fn faulty_framing_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_offer_counts_only_once_the_header_section_is_complete() {
+async fn an_offer_counts_only_once_the_head_is_complete() {
     // R9110-5.3-03
     let bytes = get(FOO);
     let (part, rest) = bytes.split_at(bytes.len() - 1);
@@ -151,8 +151,8 @@ async fn an_offer_counts_only_once_the_header_section_is_complete() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_offer_in_a_trailer_is_none() {
-    // P-43, R9110-6.5.1-01. Nor does it complete one that was half made in the header section.
+async fn an_offer_in_a_trailer_is_ignored() {
+    // P-43, R9110-6.5.1-01. A trailer does not complete half an offer in the head either.
     for (headers, trailers, upgradable) in [
         (CU, "Upgrade: foo\r\n", ""),
         ("Upgrade: foo\r\n", "Connection: upgrade\r\n", " upgradable"),
