@@ -55,7 +55,8 @@ fn main() {
         Some("layer") => drop(layered(request)),
         Some("outermost") => drop(certain(request)),
         _ => {
-            for (name, request) in [("no offer", PLAIN), ("an offer that no handler takes", OFFER)] {
+            for (name, request) in [("no offer", PLAIN), ("an offer that no handler takes", OFFER)]
+            {
                 let mut ratios: Vec<f64> = (0..PAIRS)
                     .map(|_| {
                         let bare = bare(request);

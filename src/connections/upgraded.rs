@@ -160,10 +160,10 @@ impl Upgraded {
     /// The wait is bounded, and the connection counts until it is over:
     ///
     /// - The wait ends 5 seconds after the client's last byte.
-    /// - If the client goes on sending, the wait ends after 5 seconds in all. A slow client may still be
-    ///   receiving, so it is one second more for each 10 kB that the connection has written, 424
-    ///   seconds at most.
-    /// - Flushing and closing our side may take as long as the second limit before that.
+    /// - If the client goes on sending, the wait ends after 5 seconds in all, and one second more for
+    ///   each 10 kB that the connection has written, because a slow client may still be receiving. That
+    ///   is 424 seconds at most.
+    /// - Before the wait, flushing and closing our side may take as long as the second limit.
     ///
     /// # Errors
     ///

@@ -27,7 +27,7 @@ fn layer(release: &Arc<Notify>) -> UpgradeLayer {
                 release.notified().await;
             }
             match request.uri().path() {
-                "/refuse" => Err(StatusCode::FORBIDDEN),
+                "/reject" => Err(StatusCode::FORBIDDEN),
                 "/panic" => panic!("as asked"),
                 "/stuck" => Ok(Switch::to(|io: Upgraded| talk(io, false))),
                 _ => Ok(Switch::to(|io: Upgraded| talk(io, true))),
@@ -96,7 +96,7 @@ impl Model {
     /// Counts the decision of a handler, and returns the next state.
     fn decide(&mut self, path: &str) -> Option<State> {
         match path {
-            "/refuse" => self.counts.rejected += 1,
+            "/reject" => self.counts.rejected += 1,
             "/panic" => self.counts.panicked += 1,
             "/stuck" => {
                 self.counts.switched += 1;
@@ -170,7 +170,7 @@ impl History {
     }
 
     async fn open(&mut self) {
-        let path = ["/polite", "/stuck", "/refuse", "/panic"][self.dice.roll(4)];
+        let path = ["/polite", "/stuck", "/reject", "/panic"][self.dice.roll(4)];
         let wait = self.dice.roll(3) == 0;
         let mut wire = Wire::serve(self.layer.layer(inner(&Log::default())));
         let target = if wait { format!("{path}?wait") } else { path.into() };

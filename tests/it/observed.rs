@@ -325,11 +325,11 @@ fn a_handler_that_panics_is_an_error() {
 
     let behind = UpgradeLayer::new().on("foo/*", |_: Request<Bytes>| async {
         Switch::to(|io: Upgraded| async move {
-            assert!(io.is_draining(), "behind the switch");
+            assert!(io.is_draining(), "after the switch");
         })
     });
     let (events, metrics) = observe_one(&behind, &foo_1());
-    assert_eq!(events[1], format!("{panicked}behind the switch"));
+    assert_eq!(events[1], format!("{panicked}after the switch"));
     assert_eq!(events[2], format!("INFO {SPAN}: ended duration=0ns read=0 written=0"));
     assert!(metrics.contains(&total.into()), "{metrics:?}");
 }

@@ -151,8 +151,9 @@ async fn one_more_than_the_limit_gets_a_503_until_a_place_is_free() {
     for wire in &mut wires[..2] {
         wire.exchange(get(FOO)).await.is(&switching("foo"));
     }
-    let refusal = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
-    wires[2].exchange(get(FOO)).await.is(refusal).and_is_open();
+    let rejection =
+        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+    wires[2].exchange(get(FOO)).await.is(rejection).and_is_open();
     wires[2].exchange(get("")).await.is(OK).and_is_open();
     let [first, _second, mut third] = wires;
     drop(first);
@@ -167,9 +168,9 @@ async fn a_503_to_a_request_with_an_unread_body_closes() {
     // R9110-10.1.1-08, S-1: the rest of the body is never read as anything else.
     let layer = deciding(reading).max_connections(0);
     let bytes = post(&format!("{FOO}Content-Length: 5\r\n"), "hello") + &get("");
-    let refusal = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
+    let rejection = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
                    content-length: 0\r\n\r\n";
-    serve(&layer).exchange(bytes).await.is(refusal).and_ends();
+    serve(&layer).exchange(bytes).await.is(rejection).and_ends();
 }
 
 #[tokio::test(start_paused = true)]

@@ -100,8 +100,8 @@ async fn bytes_that_are_not_http_are_rejected_after_a_declined_upgrade() {
     for at in 0..bytes.len() {
         let log = Log::default();
         let received = connect(&log).exchange_split(&bytes, at).await;
-        let refused = format!("{BAD_REQUEST}connection: close\r\ncontent-length: 0\r\n\r\n");
-        received.is(&format!("{OK}{refused}")).and_ends();
+        let rejected = format!("{BAD_REQUEST}connection: close\r\ncontent-length: 0\r\n\r\n");
+        received.is(&format!("{OK}{rejected}")).and_ends();
         assert_eq!(log.take(), ["inner GET /x \"\" upgradable"]);
     }
 }

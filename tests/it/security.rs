@@ -52,8 +52,8 @@ async fn a_body_without_a_known_end_is_never_switched() {
     let mut wire = connect_with_limit(&log, 100);
     wire.exchange(post(&format!("{FOO}Content-Length: 100\r\n"), "hello")).await.is("");
     wire.io.shutdown().await.unwrap();
-    let refused = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-    wire.receive().await.is(refused).and_ends();
+    let rejected = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    wire.receive().await.is(rejected).and_ends();
     let events = log.take();
     assert_eq!(events.len(), 1, "{events:?}");
     assert!(events[0].starts_with("failed foo Body"), "{events:?}");
@@ -143,7 +143,7 @@ async fn bytes_sent_before_the_answer_are_http_unless_it_is_a_101() {
     let forbidden = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
     for (path, offer, expected, forwarded) in [
         ("/x", "foo", switching("foo") + "[" + &next + "]", 0),
-        ("/refused", "foo", forbidden.to_owned() + OK, 1),
+        ("/rejected", "foo", forbidden.to_owned() + OK, 1),
         ("/x", "nope", OK.repeat(2), 2),
     ] {
         let head = request(&format!("GET {path} HTTP/1.1"), &format!("{CU}Upgrade: {offer}\r\n"));
@@ -343,14 +343,14 @@ async fn a_failed_upgrade_leaves_nothing_for_the_next_request() {
     let failures = log.clone();
     let layer = UpgradeLayer::new()
         .on("foo", echo(&log, "foo"))
-        .on("refused", async |_: Request<Bytes>| Err::<Switch, _>(StatusCode::FORBIDDEN))
+        .on("rejected", async |_: Request<Bytes>| Err::<Switch, _>(StatusCode::FORBIDDEN))
         .on("panics", async |_: Request<Bytes>| -> Switch { panic!("on purpose") })
         .on("invalid", async |_: Request<Bytes>| {
             Switch::to(async |_: Upgraded| ()).protocols("other")
         })
         .on_failure(move |error| failures.push(describe(&error)));
     let service = layer.layer(inner(&log));
-    for (failing, status) in [("refused", 403), ("panics", 500), ("invalid", 500)] {
+    for (failing, status) in [("rejected", 403), ("panics", 500), ("invalid", 500)] {
         let mut wire = Wire::serve(service.clone());
         let received = wire.exchange(get(&format!("{CU}Upgrade: {failing}\r\n"))).await;
         received.starts_with(&format!("HTTP/1.1 {status} ")).and_is_open();

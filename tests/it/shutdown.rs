@@ -19,8 +19,8 @@ const REFUSAL: &str =
 fn layer(log: &Log) -> UpgradeLayer {
     let failures = log.clone();
     UpgradeLayer::new()
-        .on("polite", farewell(Duration::ZERO))
-        .on("late", farewell(Duration::from_secs(20)))
+        .on("polite", polite(Duration::ZERO))
+        .on("late", polite(Duration::from_secs(20)))
         .on("stuck", |_request: Request<Bytes>| async {
             Switch::to(|io: Upgraded| async move {
                 future::pending::<()>().await;
@@ -34,7 +34,7 @@ fn layer(log: &Log) -> UpgradeLayer {
         .on_failure(move |error| failures.push(describe(&error)))
 }
 
-fn farewell(
+fn polite(
     after: Duration,
 ) -> impl Fn(Request<Bytes>) -> future::Ready<Switch> + Send + Sync + 'static {
     move |_request| future::ready(Switch::to(move |io: Upgraded| goodbye(io, after)))
