@@ -437,7 +437,7 @@ async fn a_handler_sees_none_of_its_extensions() {
 
 #[tokio::test(start_paused = true)]
 async fn head_is_switched_around_a_router_but_not_on_one() {
-    // axum replaces the body of a response to HEAD, outside of `Router::layer`.
+    // axum replaces the body of a response to HEAD after the layers of `Router::layer`.
     let head = request("HEAD /x HTTP/1.1", FOO);
     let log = Log::default();
     let app = Router::new().route("/x", any(|| async { "ok" })).layer(fixture(&log));
