@@ -1,13 +1,13 @@
-//! What the layer costs requests that it forwards: hyper alone beside hyper with the layer, over a
-//! pipe, in one run. Prints the ratio of the times, as the median over interleaved pairs.
+//! The cost of the layer for forwarded requests: hyper alone and hyper with the layer, over a pipe.
+//! Prints the ratio of the times, as the median over interleaved pairs.
 //!
 //! ```sh
 //! cargo bench --bench forwarded
 //! ```
 //!
-//! For a figure that does not depend on how busy the machine is, count instructions: with the
-//! argument `bare`, `layer` or `outermost`, and perhaps `offer` after it, it serves that side once,
-//! for a tool like callgrind.
+//! For a figure that does not depend on other load of the machine, count instructions. With the
+//! argument `bare`, `layer` or `outermost`, optionally followed by `offer`, the program serves that side
+//! once, for a tool like callgrind.
 #![allow(clippy::print_stdout, reason = "a benchmark talks to its reader")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on should stop")]
 
@@ -55,7 +55,8 @@ fn main() {
         Some("layer") => drop(layered(request)),
         Some("outermost") => drop(certain(request)),
         _ => {
-            for (name, request) in [("no offer", PLAIN), ("an offer that nobody takes", OFFER)] {
+            for (name, request) in [("no offer", PLAIN), ("an offer that no handler takes", OFFER)]
+            {
                 let mut ratios: Vec<f64> = (0..PAIRS)
                     .map(|_| {
                         let bare = bare(request);
@@ -69,7 +70,7 @@ fn main() {
     }
 }
 
-/// How long it takes to answer so many requests, one after the other on one connection.
+/// Measures how long it takes to answer requests, one after the other on one connection.
 async fn serve<S, B>(service: S, request: &[u8]) -> Duration
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible>,

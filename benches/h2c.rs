@@ -1,12 +1,12 @@
-//! An upgraded connection beside one with prior knowledge, on the same server and with the same
-//! client: requests per second, and the server's allocations per request.
+//! Compares an upgraded connection with one by prior knowledge, with the same server and client:
+//! requests per second, and the server's allocations per request.
 //!
 //! ```text
 //! cargo bench --features h2c --bench h2c
 //! ```
 //!
-//! The two kinds take turns, and each turn makes a pair, so that a machine that is busy is busy
-//! for both. What is printed are medians, and the figures of the middle half of the pairs.
+//! The two kinds take turns in pairs, so that other load of the machine affects both. Prints medians
+//! and quartiles.
 #![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a program that is run by hand")]
 
 use std::{
@@ -61,18 +61,18 @@ fn main() {
         sent.unwrap();
         Figures {
             rate: f64::from(requests) / turn.took.as_secs_f64(),
-            // Far below what a float holds exactly.
+            // A float holds numbers of this size exactly.
             allocations: f64::from(u32::try_from(turn.allocations).unwrap()) / f64::from(requests),
         }
     };
-    // What is allocated once, and what has to get warm.
+    // A warm-up, also for everything that is allocated once.
     for _ in 0..3 {
         measure(&mut prior);
         measure(&mut upgraded);
     }
     let pairs: Vec<[Figures; 2]> = (0..pairs)
         .map(|pair| {
-            // Whoever goes second may find the machine in another state.
+            // The second of a pair may find the machine in another state.
             if pair % 2 == 0 {
                 let first = measure(&mut prior);
                 [first, measure(&mut upgraded)]
@@ -92,7 +92,7 @@ fn main() {
         print("prior knowledge, allocations per request", column(|pair| pair[0].allocations)),
         print("upgraded, allocations per request", column(|pair| pair[1].allocations)),
     ];
-    // A count, which a busy machine does not change; reads that end elsewhere change it a little.
+    // Load does not change a count. Only reads that end elsewhere do, by a little.
     assert!(allocations[1] < allocations[0] + 0.05, "an upgraded connection allocates more");
 }
 
@@ -118,7 +118,7 @@ struct Bench {
     turns: mpsc::Sender<ServerTurn>,
 }
 
-/// Until when the server runs, and who wants to know what it allocated.
+/// Ends the server, and receives the number of its allocations.
 type ServerTurn = (oneshot::Receiver<()>, mpsc::Sender<u64>);
 
 struct Turn {
@@ -142,7 +142,7 @@ impl Bench {
     }
 }
 
-/// Serves both kinds on one thread, and counts what is allocated on it in each turn.
+/// Serves both kinds on one thread, and counts the allocations of each turn.
 fn serve(address: &mpsc::Sender<SocketAddr>, turns: &mpsc::Receiver<ServerTurn>) {
     let app = service_fn(|_request: Request<RequestBody>| async {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello"))))
@@ -170,7 +170,7 @@ fn serve(address: &mpsc::Sender<SocketAddr>, turns: &mpsc::Receiver<ServerTurn>)
     }
 }
 
-/// A client that knows just enough of HTTP/2 to be no burden. Both kinds have the same.
+/// A client with just enough HTTP/2 to cost little. Both kinds use it.
 struct Client {
     io: TcpStream,
     received: BytesMut,
@@ -198,35 +198,35 @@ impl Client {
         }
         assert!(head.starts_with(b"HTTP/1.1 101 "));
         let mut client = Self { io, received: BytesMut::new(), stream: 3 };
-        // The answer on stream 1 is like any other.
+        // The answer on stream 1 counts as well.
         while client.answers().await? == 0 {}
         client.start().await?;
         Ok(client)
     }
 
-    /// The preface, no settings, an acknowledgement, and a window for everything that will come.
+    /// Sends the preface, empty settings, an acknowledgement, and a window for all answers.
     async fn start(&mut self) -> io::Result<()> {
-        let mut octets = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
-        octets.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
-        octets.extend([0, 0, 0, 4, 1, 0, 0, 0, 0]);
-        octets.extend([0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0, 0, 0]);
-        self.io.write_all(&octets).await
+        let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        bytes.extend([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+        bytes.extend([0, 0, 0, 4, 1, 0, 0, 0, 0]);
+        bytes.extend([0, 0, 4, 8, 0, 0, 0, 0, 0, 0x7f, 0, 0, 0]);
+        self.io.write_all(&bytes).await
     }
 
-    /// Sends so many requests, and reads every answer to its end.
+    /// Sends requests, and reads every answer to its end.
     async fn send(&mut self, requests: u32) -> io::Result<()> {
-        let (mut sent, mut answered, mut octets) = (0, 0, Vec::new());
+        let (mut sent, mut answered, mut bytes) = (0, 0, Vec::new());
         while answered < requests {
             while sent < requests && sent - answered < IN_FLIGHT {
                 // GET, http, /, and an authority.
-                octets.extend([0, 0, 11, 1, 5]);
-                octets.extend(self.stream.to_be_bytes());
-                octets.extend(b"\x82\x86\x84\x01\x06a.test");
+                bytes.extend([0, 0, 11, 1, 5]);
+                bytes.extend(self.stream.to_be_bytes());
+                bytes.extend(b"\x82\x86\x84\x01\x06a.test");
                 self.stream += 2;
                 sent += 1;
             }
-            self.io.write_all(&octets).await?;
-            octets.clear();
+            self.io.write_all(&bytes).await?;
+            bytes.clear();
             answered += self.answers().await?;
         }
         Ok(())
@@ -244,8 +244,8 @@ impl Client {
                 break;
             }
             self.received.advance(len);
-            let refused = [3, 7].contains(&kind);
-            assert!(!refused, "the server resets a stream, or goes away");
+            let is_error = [3, 7].contains(&kind);
+            assert!(!is_error, "the server resets a stream or sends GOAWAY");
             answers += u32::from(kind == 0 && flags & 1 == 1);
         }
         Ok(answers)

@@ -1,8 +1,8 @@
-//! What an idle upgraded connection costs in memory, behind this crate and behind hyper alone.
+//! The memory of an idle upgraded connection, with this crate and with hyper alone.
 //!
-//! Both serve the same pipes in the same program, and both run the same handler: it waits for an
-//! octet that does not come. What is allocated when all is quiet is counted, so that the figures
-//! are the same on every machine. Fails if the difference is 1 KiB or more.
+//! Both serve the same pipes in the same program, and both run the same handler, which waits for a byte
+//! that does not come. The program counts the allocated bytes while all tasks are idle, so the figures
+//! are the same on every machine. It fails if the difference is 1 KiB or more.
 //!
 //! ```sh
 //! cargo bench --bench memory
@@ -41,19 +41,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
         tokio::spawn(connection.with_upgrades());
     })?;
-    println!("octets for each of {CONNECTIONS} idle upgraded connections");
+    println!("bytes for each of {CONNECTIONS} idle upgraded connections");
     println!("hyper alone  {hyper:>6}");
     println!("this crate   {this:>6}");
     println!("difference   {:>6}", this - hyper);
     if this - hyper < LIMIT { Ok(()) } else { Err(format!("{LIMIT} or more").into()) }
 }
 
-/// Serves connections, has all of them upgraded, and returns what each then holds.
+/// Serves connections, upgrades all of them, and returns the bytes that each then holds.
 fn measure(serve: impl Fn(DuplexStream)) -> io::Result<i64> {
-    // One thread, because it is threads that allocations are counted by.
+    // One thread, because allocations are counted for each thread.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut clients = Vec::with_capacity(CONNECTIONS + 1);
-    // Whatever is made once is made now.
+    // A first connection, for everything that is allocated once.
     runtime.block_on(connect(&mut clients, &serve, 1))?;
     let mut connected = Ok(());
     let counted = allocation_counter::measure(|| {
@@ -72,11 +72,11 @@ async fn connect(
         let (mut client, server) = tokio::io::duplex(1024);
         serve(server);
         client.write_all(REQUEST).await?;
-        let mut octet = [0];
+        let mut byte = [0];
         let mut answer = Vec::with_capacity(1024);
         while !answer.ends_with(b"\r\n\r\n!") {
-            client.read_exact(&mut octet).await?;
-            answer.push(octet[0]);
+            client.read_exact(&mut byte).await?;
+            answer.push(byte[0]);
         }
         assert!(answer.starts_with(b"HTTP/1.1 101 "));
         clients.push(client);
@@ -84,13 +84,13 @@ async fn connect(
     Ok(())
 }
 
-/// Says that it runs, and waits for an octet that does not come.
+/// Sends one byte, and waits for a byte that does not come.
 async fn quiet(mut io: impl AsyncRead + tokio::io::AsyncWrite + Unpin) -> io::Result<()> {
     io.write_all(b"!").await?;
     io.read_u8().await.map(drop)
 }
 
-/// What one writes without this crate: no negotiation, no limit, and nobody who knows about it.
+/// An upgrade with hyper alone: no negotiation, no limit, no count.
 async fn bare(mut request: Request<Incoming>) -> Never<Empty<Bytes>> {
     let on_upgrade = hyper::upgrade::on(&mut request);
     tokio::spawn(async move {

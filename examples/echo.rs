@@ -1,17 +1,17 @@
-//! WebSocket and two protocols of its own on a hyper server, and plain HTTP for everybody else.
+//! A hyper server with WebSocket, two protocols of its own, and plain HTTP.
 //!
 //! - `Upgrade: websocket` echoes messages, at `/ws`, if the feature `websocket` is on.
 //! - `Upgrade: echo` echoes bytes, on any path.
-//! - `Upgrade: shout/1, shout/2` is served in version 2, and answers in capitals.
+//! - `Upgrade: shout/1, shout/2` switches to version 2, which answers in capitals.
 //! - Every other request gets `plain`.
 //!
-//! Run it, with another address than `127.0.0.1:3000` if you like:
+//! Run it, on any address:
 //!
 //! ```sh
 //! cargo run --example echo --all-features -- 127.0.0.1:3000
 //! ```
 //!
-//! and talk to it from another terminal:
+//! Talk to it from another terminal:
 //!
 //! ```sh
 //! curl http://127.0.0.1:3000/
@@ -62,13 +62,13 @@ async fn main() -> io::Result<()> {
         let stream = match accepted {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Out of descriptors, most likely: connections that end will free some.
+                // The process is probably out of descriptors, until a connection is closed.
                 println!("cannot accept: {error}");
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 continue;
             }
         };
-        // A small message would wait for the acknowledgement of the one before it.
+        // With Nagle's algorithm, a small message waits for the acknowledgement of the one before.
         if let Err(error) = stream.set_nodelay(true) {
             println!("a connection will be slow: {error}");
         }
@@ -127,7 +127,7 @@ mod messages {
     async fn echo(io: Upgraded) -> Result<(), Error> {
         let mut socket = ServerBuilder::new().serve(io);
         let end = echo_until_closed(&mut socket).await;
-        // Sends the close frame that tells a client which rule it broke, and waits for the client's.
+        // Tells a client which rule it broke, and waits for its close frame.
         let goodbye = async {
             socket.close().await?;
             socket.get_mut().close().await?;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # WebSocket clients that others wrote, against `/ws` of the example `echo`.
 #
-# Each sends its first message in the same packet as the handshake, then texts, octets and a large
+# Each sends its first message in the same packet as the handshake, then texts, bytes and a large
 # message, and closes; every message has to come back, and the close code too.
 #
 # Usage: interop/clients.sh

@@ -1,6 +1,5 @@
 #!/usr/bin/env bash
-# Clients that none of us wrote, against the echo example: curl, bash, Python's http.client and
-# Node's http, which all know `Upgrade` or stumble over it.
+# Published clients against the example `echo`: curl, bash, Python's http.client and Node's http.
 #
 # Usage: interop/echo.sh
 . "$(dirname "$0")/lib.sh"
@@ -26,12 +25,12 @@ expect() {
 curl() { command curl --silent --show-error --max-time 10 "$@"; }
 
 expect 'curl without an offer' plain "$(curl "$url/")"
-expect 'curl --http2, whose offer nobody takes' 'plain 1.1' \
+expect 'curl --http2, whose offer no handler takes' 'plain 1.1' \
     "$(curl --http2 -w ' %{http_version}' "$url/")"
-expect 'curl with content and an offer' plain \
+expect 'curl with a body and an offer' plain \
     "$(curl -H 'Connection: upgrade' -H 'Upgrade: echo' -d hello "$url/")"
 
-# bash: sends its standard input, and prints the status line and so many octets behind the head.
+# bash: sends its standard input, and prints the status line and this many bytes after the head.
 talk() {
     exec 3<>"/dev/tcp/$host/$port"
     cat >&3
@@ -54,12 +53,12 @@ import http.client, sys
 
 connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=10)
 connection.request("GET", "/", headers={"Connection": "upgrade", "Upgrade": "shout/1, shout/2"})
-# getresponse() would look for content behind the 101, so the socket is read.
+# getresponse() would look for a body after the 101, so the script reads the socket.
 stream = connection.sock.makefile("rb")
 status = stream.readline().split()[1].decode()
-fields = http.client.parse_headers(stream)
+headers = http.client.parse_headers(stream)
 connection.sock.sendall(b"hello")
-print(status, fields["upgrade"], stream.read(5).decode())
+print(status, headers["upgrade"], stream.read(5).decode())
 PYTHON
 )"
 
@@ -70,8 +69,8 @@ const request = http.request({ host, port, headers: { connection: 'upgrade', upg
 request.on('upgrade', (response, socket, head) => {
   let text = head.toString();
   socket.write('early and late');
-  socket.on('data', (octets) => {
-    text += octets;
+  socket.on('data', (bytes) => {
+    text += bytes;
     if (text.length === 14) {
       console.log(response.statusCode, response.headers.upgrade, text);
       socket.end();

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# What the compiler says to mistakes that people make with this crate. Each program of
-# interop/errors has lines `//~ text`: the compiler has to refuse it with these texts. A program
-# whose name starts with `right_` has none, and has to compile.
+# The compiler's messages for common mistakes with this crate. The compiler has to reject each program of
+# interop/errors with the texts in its `//~` comments. A program whose name starts with `right_` has
+# none, and has to compile.
 #
 # Usage: interop/errors.sh
 . "$(dirname "$0")/lib.sh"
@@ -24,7 +24,7 @@ for program in interop/errors/src/bin/*.rs; do
     echo "ok      $name"
   else
     failures=$((failures + 1))
-    printf 'FAILED  %s: status %s, not said:\n%s' "$name" "$status" "$missing"
+    printf 'FAILED  %s: status %s, missing:\n%s' "$name" "$status" "$missing"
     sed 's/^/    /' "$work/log"
   fi
 done

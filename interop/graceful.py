@@ -1,4 +1,4 @@
-"""10,000 idle WebSockets, and a server that is told to end. See graceful.sh."""
+"""10,000 idle WebSockets on a server that shuts down. See graceful.sh."""
 
 import asyncio
 import sys
@@ -30,11 +30,11 @@ async def watch(session, started):
 
 
 async def plain_http(connection):
-    """What an HTTP connection that was open before sees of a server that drains."""
+    """Checks the answers on an HTTP connection that was open before the drain."""
     answers = []
     for lines in [["GET / HTTP/1.1"], ["GET /healthz HTTP/1.1"], upgrade("/ws")]:
-        status, fields = await exchange(*connection, lines)
-        answers.append((status, fields.get("connection")))
+        status, headers = await exchange(*connection, lines)
+        answers.append((status, headers.get("connection")))
     check(answers == [(200, None), (503, None), (503, "close")], f"while draining: {answers}")
     check(await connection[0].read() == b"", "`Connection: close` closes")
 
@@ -56,7 +56,7 @@ async def run(program, stuck, deadline):
         ends = [asyncio.create_task(watch(client, server.terminated)) for client in clients]
         polite = await asyncio.gather(*ends[stuck:])
         if stuck:
-            # The drain goes on, because of those that are stuck.
+            # The stuck handlers keep the drain going.
             await plain_http(connection)
             try:
                 await asyncio.open_connection(*server.address)
@@ -77,7 +77,7 @@ async def run(program, stuck, deadline):
     check(counts == (SESSIONS - stuck, stuck), f"counts: {counts}")
     check(server.took < deadline + 5, f"the server took {server.took:.1f} s to end")
     print(
-        f"ok    {SESSIONS} sessions opened in {opened:.1f} s, {each} octets resident each; "
+        f"ok    {SESSIONS} sessions opened in {opened:.1f} s, {each} bytes resident each; "
         f"{codes[1001]} closed with 1001 within {last:.2f} s, {stuck} aborted at {deadline} s; "
         f"exit code 0 after {server.took:.2f} s"
     )

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The example `graceful` with 10,000 idle WebSockets, over real sockets: SIGTERM closes every one of
-# them with code 1001, and where a tenth of the handlers are stuck, those are aborted at the
-# deadline. Takes half a minute; needs some 10,100 descriptors for each of two processes.
+# The example `graceful` with 10,000 idle WebSockets over real sockets. SIGTERM closes all of them with
+# code 1001. In a second run a tenth of the handlers are stuck, and are aborted at the deadline. Takes
+# half a minute, and needs some 10,100 descriptors for each of two processes.
 #
 # Usage: interop/graceful.sh
 . "$(dirname "$0")/lib.sh"

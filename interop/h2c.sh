@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
-# Real clients against examples/h2c. Installs what it needs, builds and starts the example on a
-# port of its own, and fails if any client does not get exactly the answer it should.
+# Published clients against examples/h2c. Installs the clients, builds and starts the example on a free
+# port, and fails if a client does not get exactly the expected answer.
 #
 # Usage: interop/h2c.sh [long]
 #
-# With `long`, uploads are repeated 30 times for each client, and a reader takes 4 MB at 10 kB a second:
-# seven minutes.
+# With `long`, each client repeats its uploads 30 times, and a client reads 4 MB at 10 kB a second. That
+# takes seven minutes.
 . "$(dirname "$0")/lib.sh"
-# The checks count what fails, and go on.
+# A check that fails is counted, and the script goes on.
 set +e
 failed=0
 runs=3 rate=1000000
@@ -76,7 +76,7 @@ check "curl, 60,000 bytes of cookies" "GET /a HTTP/2.0 0" \
 check "curl, a host that is percent-encoded" "GET /a HTTP/2.0 0" \
     "$(curl --http2 -H 'Host: %2ftmp%2fx.sock' "$url/a")"
 
-# A body behind an upgrade with a body, on the same connection.
+# A second body on the connection, after an upgrade with a body.
 uploads() {
     local run
     for run in $(seq "$runs"); do
@@ -86,13 +86,13 @@ uploads() {
 check "curl, $runs uploads of 8 MB behind an upgrade with a body" \
     " $runs 0| $runs POST /one HTTP/2.0 1| $runs PUT /two HTTP/2.0 8388608" "$(uploads)"
 
-# nghttp: streams at the same time, so that answers come in any order.
+# nghttp: concurrent streams, whose answers come in any order.
 nghttp() { timeout 20 nghttp -u "$@" 2>&1; }
 check "nghttp GET" "GET /a HTTP/2.0 0" "$(nghttp "$url/a")"
 check "nghttp, five URLs" "$(seq 5 | sed 's|.*|GET /& HTTP/2.0 0|')" \
     "$(nghttp "$url/1" "$url/2" "$url/3" "$url/4" "$url/5" | sort)"
 check "nghttp -d, 65,535" "POST /b HTTP/2.0 65535" "$(nghttp -d "$work/65535" "$url/b")"
-# nghttp upgrades with OPTIONS when it has a body, and sends that on stream 3.
+# nghttp upgrades with OPTIONS if it has a body, and sends the body on stream 3.
 check "nghttp -d, 65,536" "POST /b HTTP/2.0 65536" "$(nghttp -d "$work/65536" "$url/b")"
 # A window of 15 bytes cannot hold an answer.
 check "nghttp -w 4" "GET /a-path-that-is-longer-than-the-window HTTP/2.0 0" \
@@ -104,7 +104,7 @@ check "nghttp sees SETTINGS first and one ACK" "SETTINGS, flags=0x00|SETTINGS, f
         sed -n 's/.*recv \([A-Z_]*\) frame <length=[0-9]*\(, flags=0x0[01]\),.*/\1\2/p' |
         sed -n '1p; 2,${/^SETTINGS/p}' | paste -sd '|')"
 
-# h2load has no upgrade; it can tell that prior knowledge is served beside it.
+# h2load cannot upgrade. It shows that prior knowledge works on the same port.
 check "h2load with prior knowledge" "2000 total, 2000 started, 2000 done, 2000 succeeded" \
     "$(h2load -n 2000 -c 4 -m 10 "$url/load" | sed -n 's/^requests: \(.* succeeded\).*/\1/p')"
 

@@ -1,4 +1,4 @@
-"""Python's h2 on a connection that was upgraded by hand. Prints "ok", or what went wrong."""
+"""Python's h2 on a connection that was upgraded by hand. Prints "ok" or the failure."""
 
 import socket
 import sys
@@ -9,9 +9,9 @@ import h2.connection
 import h2.events
 
 class Client:
-    """One connection: the upgrading request, and the streams behind it."""
+    """One connection: the upgrading request, and the streams after it."""
 
-    def __init__(self, url, method, path, body=b"", fields=(), early=False):
+    def __init__(self, url, method, path, body=b"", headers=(), early=False):
         address = urlsplit(url)
         self.authority = address.netloc
         self.socket = socket.create_connection((address.hostname, address.port), timeout=20)
@@ -23,13 +23,13 @@ class Client:
             "Connection: Upgrade, HTTP2-Settings",
             "Upgrade: h2c",
             f"HTTP2-Settings: {settings.decode()}",
-            *fields,
+            *headers,
         ]
         if body:
             lines.append(f"Content-Length: {len(body)}")
         request = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
         if early:
-            # RFC 7540 has the client wait for the 101; these bytes must not be lost all the same.
+            # RFC 7540 has the client wait for the 101. The server must not lose these bytes either.
             request += self.h2.data_to_send()
         self.socket.sendall(request)
         received = b""
@@ -38,7 +38,7 @@ class Client:
         head, self.behind = received.split(b"\r\n\r\n", 1)
         assert head.startswith(b"HTTP/1.1 101 "), head
         self.acknowledgements = 0
-        # How many bytes of each stream's answer have come.
+        # The number of bytes of each stream's answer so far.
         self.answers = {}
         self.ended = set()
 
@@ -48,7 +48,7 @@ class Client:
         return bytes
 
     def answer(self, stream):
-        """Returns status and body of the answer on a stream."""
+        """Returns the status and the body of the answer on a stream."""
         while stream not in self.ended:
             self.socket.sendall(self.h2.data_to_send())
             bytes, self.behind = self.behind or self.receive(), b""
@@ -73,15 +73,15 @@ class Client:
 
     def request(self, method, path, body=b""):
         stream = self.h2.get_next_available_stream_id()
-        fields = [
+        headers = [
             (":method", method),
             (":scheme", "http"),
             (":authority", self.authority),
             (":path", path),
-            # An entry of the dynamic table, which only stays in step if stream 1 added none.
+            # An entry of the dynamic table. The indexes are right only if stream 1 added none.
             ("x-indexed", "the same every time"),
         ]
-        self.h2.send_headers(stream, fields, end_stream=not body)
+        self.h2.send_headers(stream, headers, end_stream=not body)
         if body:
             self.h2.send_data(stream, body, end_stream=True)
         return stream
@@ -102,9 +102,9 @@ def main(url):
                 expect(client.answer(stream), (b"200", f"PUT /{number} HTTP/2.0 {number}\n".encode()))
             expect(client.acknowledgements, 1)
 
-    # Many header fields, of which some are about the connection.
-    fields = [f"X-{number}: {number}" for number in range(90)]
-    client = Client(url, "GET", "/fields", fields=[*fields, "TE: trailers", "Keep-Alive: 5"])
+    # Many headers. Some are about the connection.
+    headers = [f"X-{number}: {number}" for number in range(90)]
+    client = Client(url, "GET", "/fields", headers=[*headers, "TE: trailers", "Keep-Alive: 5"])
     expect(client.answer(1), (b"200", b"GET /fields HTTP/2.0 0\n"))
 
     client = Client(url, "HEAD", "/head")

@@ -1,5 +1,5 @@
-"""A slow reader of 4 MB on an upgraded connection, whose server is told to end meanwhile: it gets all
-of them. Prints "ok", or what went wrong.
+"""A slow client reads 4 MB on an upgraded connection while its server drains, and gets all of them.
+Prints "ok" or the failure.
 
 Usage: h2c_slow.py PROGRAM BYTES-PER-SECOND
 """
@@ -31,7 +31,7 @@ class Reader:
         self.pending = b""
 
     def receive(self):
-        """Reads some bytes, when their time has come. Returns nothing at the end."""
+        """Reads some bytes at the given rate. Returns no bytes at EOF."""
         early = self.start + self.read / self.rate - time.monotonic()
         time.sleep(max(0, early))
         data = self.socket.recv(16_384)
@@ -81,7 +81,7 @@ def main(program, rate):
                 reader.socket.sendall(frame(PING, 1, 0, payload))
             if kind == DATA and payload:
                 received += len(payload)
-                # What every client does that does not know how much will come.
+                # A client that does not know the length of the answer does so.
                 reader.socket.sendall(frame(WINDOW_UPDATE, 0, 0, struct.pack(">I", len(payload))))
                 if not told and received > 100_000:
                     server.send_signal(signal.SIGINT)

@@ -10,16 +10,16 @@ import time
 from collections import Counter
 
 import sessions
-from sessions import CLOSE, PATIENCE, TEXT, Refused, Server, Session, check, exchange
+from sessions import CLOSE, PATIENCE, TEXT, Rejected, Server, Session, check, exchange
 
-# Clients that stay, and open a new session when theirs is closed.
+# Clients that hold a session, and open a new one when it is closed.
 HOLDERS = 200
-# Clients that open one session after the other all the time.
+# Clients that open one session after the other.
 RESTLESS = 8
 
 
 class Clients:
-    """What the clients see."""
+    """The observations of all clients."""
 
     def __init__(self, address):
         self.address = address
@@ -33,14 +33,14 @@ class Clients:
         began = time.monotonic()
         try:
             session = await Session.open(self.address)
-        except Refused as refused:
-            check(False, f"a handshake failed: {refused}")
+        except Rejected as rejected:
+            check(False, f"a handshake failed: {rejected}")
         self.handshakes += 1
         self.slowest = max(self.slowest, time.monotonic() - began)
         return session
 
     async def until_closed(self, session):
-        """Counts the code of the close frame, behind what may come before."""
+        """Counts the code of the close frame. Other frames may come before it."""
         while True:
             try:
                 opcode, payload = await session.receive()
@@ -72,7 +72,7 @@ class Clients:
         while not self.leaving.is_set():
             session = await self.session()
             session.close()
-            # The server may have closed first, with 1001; then this was the answer.
+            # The server may have closed first, with 1001. This is then the answer to it.
             await self.until_closed(session)
             session.writer.close()
 
@@ -107,7 +107,7 @@ async def balance(listener, instances, log):
 
 
 async def restart(program, instances, which, clients):
-    """Ends an instance, waits until all it had are somewhere else, and starts it again."""
+    """Ends an instance, waits until its clients are on the other one, and starts it again."""
     instance = instances[which]
     instance.terminate()
     finished, aborted = await instance.end()
@@ -145,7 +145,7 @@ async def run(program, log):
             instance.kill()
     check(set(clients.ends) == {1000, 1001}, f"close codes: {clients.ends}")
     check(sum(clients.ends.values()) == clients.handshakes, f"{clients.handshakes}, {clients.ends}")
-    # The first instance had about half of the clients that stay, and the second one then had all.
+    # The first instance had about half of the clients that hold a session. The second one then had all.
     check(clients.ends[1001] > HOLDERS, f"close codes: {clients.ends}")
     print(
         f"ok    {clients.handshakes} handshakes, none failed, the slowest took "

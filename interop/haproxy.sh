@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# A rolling restart: HAProxy in front of two instances of the example `graceful`, clients that hold
-# WebSockets and reconnect, and clients that open one after the other. One instance is ended with
-# SIGTERM and started again, then the other: no handshake fails, and every session ends with a
+# A rolling restart: HAProxy in front of two instances of the example `graceful`. Some clients hold
+# WebSockets and reconnect, and others open one after the other. The script ends one instance with SIGTERM
+# and starts it again, and then the other. No handshake may fail, and every session has to end with a
 # close frame. Takes a few seconds.
 #
 # Usage: interop/haproxy.sh

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Published layers around an UpgradeLayer: builds and runs interop/layers, which fails if a switch
-# does not become what is recorded beside each stack of layers. Its page has to be the README there.
+# Published layers around an UpgradeLayer. Builds and runs interop/layers, which fails if the outcome of
+# a switch is not the one in its tables. Its output has to be the README there.
 #
 # Usage: interop/layers.sh            checks
 #        interop/layers.sh --update   writes the README

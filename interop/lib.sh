@@ -1,4 +1,4 @@
-# What the scripts beside it share: they source it, and it cleans up behind them.
+# Shared by the scripts in this directory, which source it. Cleans up when they exit.
 set -euo pipefail
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -38,7 +38,7 @@ need() {
 with_python() {
   need python3 python3
   if ! [ -x "$tools/venv/bin/pip" ]; then
-    # Debian's Python comes without what makes environments.
+    # On Debian, environments need a package of their own.
     python3 -c 'import ensurepip' 2>/dev/null || install python3-venv
     python3 -m venv --clear "$tools/venv"
   fi
@@ -67,7 +67,7 @@ start() {
   build "$1"
   "$program" 127.0.0.1:0 >"$work/$1.log" 2>&1 &
   local pid=$! deadline=$((SECONDS + 20))
-  # The shell is not to report that it was killed in the end.
+  # Without this, the shell reports that the program was killed.
   disown "$pid"
   started+=("$pid")
   until address="$(sed -n 's|^listening on http://||p' "$work/$1.log")" && [ -n "$address" ]; do

@@ -1,5 +1,5 @@
-"""A WebSocket client on raw sockets, and the example `graceful` as a child: what the programs
-beside this one share. Nothing but Python's own library, so that no framing crate tests itself."""
+"""Shared by the programs in this directory: a WebSocket client on raw sockets, and the example
+`graceful` as a child process. Uses only Python's own library, so that no framing crate tests itself."""
 
 import asyncio
 import base64
@@ -14,7 +14,7 @@ import time
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 CLOSE = 8
 TEXT = 1
-# No answer is slower, on a machine that is not dead.
+# In seconds. Every answer is faster, even on a busy machine.
 PATIENCE = 60
 
 
@@ -24,24 +24,24 @@ def check(fact, text):
 
 
 def raise_descriptor_limit(needed):
-    """Lets this process and its children have so many descriptors."""
+    """Raises the limit of descriptors of this process and its children."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < needed:
-        # Only root may.
+        # Only root can raise the hard limit.
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, needed))
     else:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def exchange(reader, writer, lines):
-    """Sends a request without content, and returns the status and the fields of the answer; the
-    content is read as well."""
+    """Sends a request without a body. Reads the whole answer, and returns its status and headers."""
     writer.write("\r\n".join([*lines, "Host: localhost", "", ""]).encode())
     head = (await reader.readuntil(b"\r\n\r\n")).decode()
-    status, *fields = head.rstrip().split("\r\n")
-    fields = {name.lower(): value.strip() for name, value in (line.split(":", 1) for line in fields)}
-    await reader.readexactly(int(fields.get("content-length", 0)))
-    return int(status.split()[1]), fields
+    status, *headers = head.rstrip().split("\r\n")
+    headers = dict(line.split(":", 1) for line in headers)
+    headers = {name.lower(): value.strip() for name, value in headers.items()}
+    await reader.readexactly(int(headers.get("content-length", 0)))
+    return int(status.split()[1]), headers
 
 
 def upgrade(path, key="dGhlIHNhbXBsZSBub25jZQ=="):
@@ -54,8 +54,8 @@ def upgrade(path, key="dGhlIHNhbXBsZSBub25jZQ=="):
     ]
 
 
-class Refused(Exception):
-    """A handshake was not answered with its 101."""
+class Rejected(Exception):
+    """The answer to a handshake is not the expected 101."""
 
 
 class Session:
@@ -67,26 +67,26 @@ class Session:
 
     @classmethod
     async def open(cls, address, path="/ws", source=None):
-        """Opens one, from the address `source` if it is given."""
+        """Opens a session, from the address `source` if it is given."""
         host, port = address
         local = (source, 0) if source else None
         try:
             reader, writer = await asyncio.open_connection(host, port, local_addr=local, limit=4096)
             key = base64.b64encode(os.urandom(16))
-            status, fields = await exchange(reader, writer, upgrade(path, key.decode()))
+            status, headers = await exchange(reader, writer, upgrade(path, key.decode()))
         except (OSError, asyncio.IncompleteReadError) as error:
-            raise Refused(repr(error)) from error
+            raise Rejected(repr(error)) from error
         if status != 101:
-            raise Refused(f"{status} {fields}")
+            raise Rejected(f"{status} {headers}")
         accept = base64.b64encode(hashlib.sha1(key + GUID).digest()).decode()
-        if fields["sec-websocket-accept"] != accept:
-            raise Refused(f"{fields}")
+        if headers["sec-websocket-accept"] != accept:
+            raise Rejected(f"{headers}")
         return cls(reader, writer)
 
     def send(self, opcode, payload):
         check(len(payload) < 126, "only short frames are sent")
         mask = os.urandom(4)
-        masked = bytes(octet ^ mask[i % 4] for i, octet in enumerate(payload))
+        masked = bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
         self.writer.write(bytes([0x80 | opcode, 0x80 | len(payload)]) + mask + masked)
 
     async def receive(self):
@@ -96,17 +96,17 @@ class Session:
         return first & 0x0F, await self.reader.readexactly(length)
 
     def close(self, code=1000):
-        """Begins the close handshake."""
+        """Sends a close frame."""
         self.send(CLOSE, struct.pack("!H", code))
 
     async def end(self, payload):
-        """Answers a close frame, and waits for the end of the connection."""
+        """Answers a close frame, and waits for EOF."""
         self.send(CLOSE, payload)
         check(await self.reader.read() == b"", "nothing follows a close frame")
         self.writer.close()
 
     async def ended(self):
-        """Waits for the end. Returns the code of the close frame, or `None` if there was none."""
+        """Waits for the close frame or EOF. Returns the code of the close frame, or `None`."""
         try:
             opcode, payload = await self.receive()
             if opcode != CLOSE:
@@ -139,7 +139,7 @@ class Server:
         self.terminated = time.monotonic()
 
     async def end(self):
-        """Waits for its end, and returns how many connections finished and were aborted."""
+        """Waits for the process, and returns how many connections finished and were aborted."""
         output, _ = await self.process.communicate()
         self.took = time.monotonic() - self.terminated
         check(self.process.returncode == 0, f"the example ended with {self.process.returncode}")
@@ -153,6 +153,6 @@ class Server:
 
 
 def resident(pid):
-    """Returns how much memory a process has, in octets."""
+    """Returns the resident memory of a process, in bytes."""
     with open(f"/proc/{pid}/statm", encoding="ascii") as statm:
         return int(statm.read().split()[1]) * resource.getpagesize()

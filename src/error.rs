@@ -1,4 +1,5 @@
-//! What can go wrong between an accepted offer and the end of the connection.
+//! The error of an upgrade: from the moment a handler takes over the request until the connection is
+//! closed.
 
 use std::{error::Error, fmt};
 
@@ -7,12 +8,12 @@ use crate::negotiation::protocol::Protocol;
 /// A boxed error, as bodies and handlers return it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Why an upgrade that a handler took over did not come to a good end.
+/// The error of an upgrade that failed after a handler took over the request.
 ///
-/// [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure) gets it; see there for an
-/// example. [`kind`](Self::kind) tells failures apart, as does the text; why it happened is in
-/// [`source`](Error::source), and `{:#}` prints both. The texts and the types of the sources may
-/// change at any time.
+/// [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure) receives it; see there for an
+/// example. [`kind`](Self::kind) tells failures apart, and [`source`](Error::source) has the cause.
+/// `{}` prints the failure, and `{:#}` the failure and its causes. The texts and the types of the
+/// sources may change at any time.
 #[derive(Debug)]
 pub struct UpgradeError {
     kind: UpgradeErrorKind,
@@ -36,34 +37,38 @@ pub struct UpgradeError {
 #[non_exhaustive]
 pub enum UpgradeErrorKind {
     /// The body of the request broke off, was malformed, or did not have the length that its head
-    /// announced: the client got a 400. Or it was chunked and longer than the handler's
-    /// [limit](crate::UpgradeHandler::body_limit): the client got a 413.
+    /// announced; the client got a 400. Or the body was chunked and longer than the handler's
+    /// [limit](crate::UpgradeHandler::body_limit); the client got a 413.
     Body,
-    /// The handler's [`Switch`](crate::Switch) named protocols that it may not switch to. The
-    /// client got a 500.
+    /// The [`Switch`](crate::Switch) named protocols that it may not switch to, or the inner service
+    /// switched twice for one request. The client got a 500.
     Switch,
-    /// The 101 did not leave the server: an outer layer replaced it or gave up. What the handler
-    /// switched to was not run.
+    /// The 101 did not leave the server, because an outer layer replaced or dropped it. The function
+    /// given to [`Switch::to`](crate::Switch::to) did not run.
     ///
     /// Without [`UpgradeLayer::outermost`](crate::UpgradeLayer::outermost) this is also the kind if
-    /// an outer layer hides the body of the 101, and the source of the error says so.
+    /// an outer layer hides the body of the 101. The source of the error then says to add it.
     Replaced,
-    /// The HTTP server does not let go of its connections. What the handler switched to was not run.
+    /// The HTTP server does not hand over its connections. The function given to
+    /// [`Switch::to`](crate::Switch::to) did not run. The text of the error names the call that is
+    /// missing.
     NotEnabled,
-    /// The connection ended, or a layer outside gave up, before it was switched. What the handler
-    /// switched to was not run.
+    /// The connection was closed, or an outer layer dropped the request, before the switch. The
+    /// function given to [`Switch::to`](crate::Switch::to) did not run.
     Disconnected,
     /// The handshake took longer than
     /// [`UpgradeLayer::handshake_timeout`](crate::UpgradeLayer::handshake_timeout). The client got
-    /// a 408 if its content was late, and a 503 if the handler was. If it was the connection that
-    /// was late, the client may get its 101, and then the end; the handler was not run.
+    /// a 408 if its body was late, and a 503 if the handler was late. If the HTTP server handed over
+    /// the connection too late, the client may see the 101 and then EOF, and the function given to
+    /// [`Switch::to`](crate::Switch::to) did not run.
     TimedOut,
-    /// What the handler ran on the connection returned an error.
+    /// The function given to [`Switch::to`](crate::Switch::to) returned an error.
     Handler,
-    /// The handler panicked. If it had not switched yet, the client got a 500.
+    /// The handler, or the function given to [`Switch::to`](crate::Switch::to), panicked. If there
+    /// was no 101 yet, the client got a 500.
     Panicked,
-    /// [`Connections::shutdown`](crate::Connections::shutdown) ended the connection at its
-    /// deadline.
+    /// The connection was still open at the deadline of
+    /// [`Connections::shutdown`](crate::Connections::shutdown), and was aborted.
     Aborted,
 }
 
@@ -76,7 +81,7 @@ impl UpgradeError {
         Self { kind, protocol, source }
     }
 
-    /// Returns what kind of failure this is.
+    /// Returns the kind of the failure.
     pub fn kind(&self) -> UpgradeErrorKind {
         self.kind
     }
@@ -88,20 +93,20 @@ impl UpgradeError {
 }
 
 impl fmt::Display for UpgradeError {
-    /// Writes what happened; with `{:#}`, also why: the text of each source, after a colon.
+    /// Writes the failure. With `{:#}`, the text of each source follows after a colon.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             UpgradeErrorKind::Body => "the request's body could not be read to its end",
             UpgradeErrorKind::Switch => "the switch names protocols that it may not switch to",
             UpgradeErrorKind::Replaced => {
-                "the 101 did not leave the server: an outer layer replaced it or gave up"
+                "the 101 did not leave the server: an outer layer replaced or dropped it"
             }
             UpgradeErrorKind::NotEnabled => {
                 "the connection is served without upgrades: call `.with_upgrades()` on hyper's \
                  connection, or `serve_connection_with_upgrades` on hyper-util's builder"
             }
-            UpgradeErrorKind::Disconnected => "the connection ended before it was switched",
-            UpgradeErrorKind::TimedOut => "the handshake took too long",
+            UpgradeErrorKind::Disconnected => "the connection was closed before it was switched",
+            UpgradeErrorKind::TimedOut => "the handshake took longer than `handshake_timeout`",
             UpgradeErrorKind::Handler => "the handler failed",
             UpgradeErrorKind::Panicked => "the handler panicked",
             UpgradeErrorKind::Aborted => "the connection was left at the deadline of the shutdown",

@@ -1,19 +1,19 @@
-//! Where a request is sent to, as `Host` and origins write it.
+//! A host and a port, as in the `Host` header and in an origin.
 
 use http::uri::Authority;
 
-/// Parses a host and perhaps a port (RFC 9110 §7.2).
+/// Parses a host and an optional port (RFC 9110 §7.2). An empty port counts as no port.
 ///
-/// Returns `None` if there is more, such as user information (RFC 9110 §4.2.4), or less: no host
-/// (§4.2.1), or a port that is no number. An empty port is none.
-pub(crate) fn parse(octets: &[u8]) -> Option<(Authority, Option<u16>)> {
-    let authority = Authority::try_from(octets).ok()?;
-    // The type takes more than a host and a port, but has the host by itself.
+/// Returns `None` if the host is empty (§4.2.1), if the port is not a number, or if there is
+/// anything else, such as user information (§4.2.4).
+pub(crate) fn parse(bytes: &[u8]) -> Option<(Authority, Option<u16>)> {
+    let authority = Authority::try_from(bytes).ok()?;
+    // `Authority` also accepts user information, so the rest is checked here.
     let rest = authority.as_str().strip_prefix(authority.host())?;
     let port = match rest.strip_prefix(':') {
         None if rest.is_empty() => None,
         Some("") => None,
-        Some(port) if port.bytes().all(|octet| octet.is_ascii_digit()) => Some(port.parse().ok()?),
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(port.parse().ok()?),
         _ => return None,
     };
     (!authority.host().is_empty()).then_some((authority, port))

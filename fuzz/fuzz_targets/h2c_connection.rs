@@ -1,8 +1,8 @@
-//! What a client sends on a connection that is upgraded to HTTP/2: no panic, no hang, and a
-//! server that starts as it should.
+//! Any bytes of a client on a connection that is upgraded to HTTP/2: the server does not panic or hang,
+//! and starts as it should.
 //!
-//! The first byte says how the client behaves, the second how much is moved at once, and the
-//! rest is what the client sends.
+//! The first byte chooses how the client behaves, and the second how many bytes are moved at once. The
+//! rest are the bytes of the client.
 #![no_main]
 
 use std::{
@@ -27,7 +27,7 @@ use tower_upgrade::{
 
 fuzz_target!(|input: (u8, u8, &[u8])| {
     let (behaviour, most, bytes) = input;
-    // Time is paused: what waits for a timer waits for nothing else.
+    // Time is paused, so a timer fires as soon as every task is idle.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
@@ -39,7 +39,7 @@ fuzz_target!(|input: (u8, u8, &[u8])| {
     check_frames(&received[end + 4..], behaviour, bytes);
 });
 
-/// The first frame is SETTINGS, and no acknowledgement comes that the client has not asked for.
+/// Asserts that the first frame is SETTINGS, and that there is no acknowledgement too many.
 fn check_frames(mut frames: &[u8], behaviour: u8, sent: &[u8]) {
     let mut acknowledgements = 0;
     let mut is_first = true;
@@ -50,7 +50,7 @@ fn check_frames(mut frames: &[u8], behaviour: u8, sent: &[u8]) {
         let len = 9 + u32::from_be_bytes([0, a, b, c]) as usize;
         frames = frames.get(len..).unwrap_or_default();
     }
-    // As many as there could be SETTINGS frames in what was sent.
+    // At most as many as there could be SETTINGS frames in the input.
     let possible = sent.windows(9).filter(|head| head[3] == 4 && head[4] & 1 == 0).count();
     let possible = possible + usize::from(behaviour & 1 == 1);
     assert!(acknowledgements <= possible, "{acknowledgements} instead of {possible}");
@@ -59,7 +59,7 @@ fn check_frames(mut frames: &[u8], behaviour: u8, sent: &[u8]) {
 async fn talk(behaviour: u8, most: u8, bytes: &[u8]) -> Vec<u8> {
     let app = service_fn(|request: Request<RequestBody>| async {
         let long = request.uri().path() == "/";
-        // What a client breaks off is an error here, and not this target's.
+        // A connection that the client breaks off is an error here, and not a bug.
         let len = request.into_body().collect().await.map_or(0, |body| body.to_bytes().len());
         let len = if long { 100_000 } else { len };
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from(vec![b'x'; len])))
@@ -87,7 +87,7 @@ async fn talk(behaviour: u8, most: u8, bytes: &[u8]) -> Vec<u8> {
     let (mut reader, mut writer) = tokio::io::split(client);
     let (switched, has_switched) = tokio::sync::oneshot::channel();
     let write = async {
-        // The server may have ended the connection over what it was sent.
+        // The server may have closed the connection because of the input.
         let _ = writer.write_all(&sent).await;
         if behaviour & 8 == 8 {
             let _ = writer.write_all(bytes).await;
@@ -96,7 +96,7 @@ async fn talk(behaviour: u8, most: u8, bytes: &[u8]) -> Vec<u8> {
             let _ = has_switched.await;
             let _ = writer.write_all(bytes).await;
         }
-        // hyper and h2 give up what they are at when a client closes its side.
+        // hyper and h2 stop their streams when a client closes its side.
         for _ in 0..behaviour {
             tokio::task::yield_now().await;
         }
@@ -114,7 +114,7 @@ async fn talk(behaviour: u8, most: u8, bytes: &[u8]) -> Vec<u8> {
     tokio::join!(write, read).1
 }
 
-/// Moves at most so many bytes at once.
+/// Moves at most this many bytes at once.
 struct Pieces {
     io: DuplexStream,
     most: usize,

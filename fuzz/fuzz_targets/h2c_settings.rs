@@ -1,4 +1,4 @@
-//! `HTTP2-Settings` with any value: taken exactly when a naive decoder says so.
+//! Any `HTTP2-Settings` header: accepted if and only if a naive decoder accepts it.
 #![no_main]
 
 use std::convert::Infallible;
@@ -27,7 +27,7 @@ fuzz_target!(|value: &[u8]| {
     assert_eq!(taken, naive(value), "{}", value.escape_ascii());
 });
 
-/// Decodes bit by bit, and looks at one setting after the other.
+/// Decodes bit by bit, and checks one setting after the other.
 fn naive(value: &[u8]) -> bool {
     const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

@@ -1,4 +1,4 @@
-//! The graceful end of a connection: our FIN, and then reading until the client's.
+//! Closes a connection gracefully: sends our FIN, then reads until the client's.
 
 use std::{
     future::{Future, poll_fn},
@@ -13,10 +13,10 @@ use tokio::{
     time::{Instant, sleep_until, timeout},
 };
 
-/// Flushes, closes our side, and discards what the client still sends until it closes its side.
+/// Flushes, closes our side, and discards bytes of the client until it closes its side.
 ///
 /// Closing the socket at once would lose data: bytes that arrive at a closed socket, or are unread
-/// in it, make the kernel send a reset, and a reset discards what the client has not received yet.
+/// in it, make the kernel send a reset, and a reset discards bytes that the client has not received.
 ///
 /// `written` is how many bytes the connection has written.
 pub(super) async fn close<T>(io: &mut T, written: u64) -> io::Result<()>
@@ -33,15 +33,15 @@ where
     Ok(())
 }
 
-/// How long a client that has stopped talking may take to receive what was written to it.
+/// How long a client may take to receive the bytes that were written to it.
 ///
 /// Socket buffers hold a few megabytes, and a slow reader needs time for them.
 pub(crate) fn patience(written: u64) -> Duration {
     LINGER + Duration::from_secs(written.min(BUFFERED) / SLOW)
 }
 
-/// Reads until the client closes its side, for [`LINGER`] after its last byte and at most until
-/// `end`.
+/// Reads until the client closes its side. Stops [`LINGER`] after the client's last byte, and at
+/// `end` at the latest.
 async fn discard<T>(io: &mut T, end: Instant)
 where
     T: AsyncRead + Unpin,
@@ -50,7 +50,7 @@ where
     let mut timer = pin!(sleep_until(next()));
     poll_fn(|cx| {
         for _ in 0..READS {
-            // Before the read: a client that never stops sending must not outlast the timer.
+            // The timer comes before the read, or a client that never stops sending would outlast it.
             if timer.as_mut().poll(cx).is_ready() {
                 return Poll::Ready(());
             }
@@ -58,27 +58,27 @@ where
             let mut buf = ReadBuf::new(&mut bytes);
             match ready!(Pin::new(&mut *io).poll_read(cx, &mut buf)) {
                 Ok(()) if !buf.filled().is_empty() => timer.as_mut().reset(next()),
-                // The client's FIN, or a reset.
+                // A FIN or a reset.
                 _ => return Poll::Ready(()),
             }
         }
-        // The timer only expires when the runtime gets its turn.
+        // The timer expires only if the runtime gets its turn.
         cx.waker().wake_by_ref();
         Poll::Pending
     })
     .await;
 }
 
-/// How long a silent client is waited for.
+/// How long to wait for a silent client.
 const LINGER: Duration = Duration::from_secs(5);
 
-/// Bytes that may be on their way to the client, in the buffers of both kernels.
+/// How many bytes may be in flight to the client, in the buffers of both kernels.
 const BUFFERED: u64 = 4 << 20;
 
-/// Bytes per second of the slowest reader that is waited for.
+/// How many bytes per second the slowest client reads that still receives everything.
 const SLOW: u64 = 10_000;
 
-/// How often a client that sends without a pause is read before other tasks get their turn.
+/// How many reads of a client that sends without a pause before other tasks get their turn.
 const READS: usize = 32;
 
 #[cfg(test)]
@@ -122,8 +122,9 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_does_not_close_is_given_up() {
-        // Silent; sending; sending slowly after a large answer; and without an end.
+    async fn a_client_that_does_not_close_is_dropped_in_time() {
+        // A silent client; one that sends; one that sends slowly after a large answer; and one that
+        // never stops.
         let (second, many) = (Duration::from_secs(1), 1_000_000);
         assert_eq!(close_with(second, 0, 0).await, 50);
         assert_eq!(close_with(second, 0, u64::MAX).await, 50);
@@ -154,8 +155,8 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_flush_that_blocks_is_given_up() {
-        /// Takes bytes, and never gets rid of them.
+    async fn a_flush_that_blocks_fails_in_time() {
+        /// Accepts bytes, and never flushes them.
         struct Stuck;
 
         impl AsyncRead for Stuck {

@@ -1,4 +1,4 @@
-//! The upgraded connections of a layer: how many there are, what became of them, and their end.
+//! The upgraded connections of a layer: their number, their outcomes, drain and abort.
 
 pub(crate) mod close;
 pub(crate) mod session;
@@ -13,17 +13,19 @@ use tokio::{sync::watch, time::timeout};
 
 use self::{signal::Signal, stats::Stats};
 
-/// The upgraded connections of a layer and its clones.
+/// Counts the upgraded connections of a layer and its clones, and shuts them down.
 ///
-/// The HTTP server forgets a connection once it is upgraded; here it is known from the moment a
-/// handler takes the request over until what the handler runs has ended and its
-/// [`Upgraded`](crate::Upgraded) is dropped. [`UpgradeLayer::connections`](crate::UpgradeLayer::connections)
-/// returns it. It is cheap to clone, and clones are the same connections.
+/// [`UpgradeLayer::connections`](crate::UpgradeLayer::connections) returns it. It is cheap to clone,
+/// and all clones share the same connections.
+///
+/// The HTTP server forgets a connection once it is upgraded. `Connections` counts it from the moment
+/// a handler takes over the request. The count ends when the function given to
+/// [`Switch::to`](crate::Switch::to) has returned and its [`Upgraded`](crate::Upgraded) is dropped.
 ///
 /// # Shutdown
 ///
-/// Drain first, or together with the HTTP server's own shutdown. Do not wait for the server before:
-/// it waits for each of its HTTP connections, without a deadline. With axum, for one:
+/// Drain the upgraded connections before the HTTP server shuts down, or at the same time. Do not wait
+/// for the server first: it waits for its HTTP connections without a deadline. With axum:
 ///
 /// ```no_run
 /// use std::{future::IntoFuture, io, time::Duration};
@@ -44,30 +46,58 @@ use self::{signal::Signal, stats::Stats};
 /// # }
 /// ```
 ///
-/// The example `graceful` goes further: it also answers those who come during the drain.
+/// The example `graceful` also answers clients that connect during the drain.
 ///
-/// What handlers hear of it:
+/// A handler waits for [`Upgraded::draining`](crate::Upgraded::draining), and then closes its
+/// connection:
 ///
 /// ```
-/// use std::{future, time::Duration};
+/// use std::time::Duration;
 ///
 /// use bytes::Bytes;
 /// use http::Request;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// use tower_upgrade::{Switch, UpgradeLayer, Upgraded};
+/// # use hyper::body::Incoming;
+/// # use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+/// # use tower::Layer;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
+/// # async fn main() -> std::io::Result<()> {
 /// let layer = UpgradeLayer::new().on("wait", |_request: Request<Bytes>| async {
-///     Switch::to(|io: Upgraded| async move {
-///         // Say farewell in the protocol's own way, once it is time.
+///     Switch::to(|mut io: Upgraded| async move {
 ///         io.draining().await;
+///         io.write_all(b"goodbye").await?;
+///         io.close().await
 ///     })
 /// });
 /// let connections = layer.connections();
+/// # let inner = tower::service_fn(|_: Request<Incoming>| async {
+/// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+/// # });
+/// # let (mut client, server) = tokio::io::duplex(1024);
+/// # let service = TowerToHyperService::new(layer.layer(inner));
+/// # tokio::spawn(
+/// #     hyper::server::conn::http1::Builder::new()
+/// #         .serve_connection(TokioIo::new(server), service)
+/// #         .with_upgrades(),
+/// # );
 ///
-/// // Serve, until a signal comes; then:
+/// // `layer` wraps a service, and `client` is the other end of a connection to it.
+/// let request = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: wait\r\n\r\n";
+/// client.write_all(request.as_bytes()).await?;
+/// let mut answer = vec![0; 1024];
+/// let read = client.read(&mut answer).await?;
+/// assert!(answer[..read].starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
+///
+/// let client = tokio::spawn(async move {
+///     let mut text = String::new();
+///     client.read_to_string(&mut text).await.map(|_| text)
+/// });
 /// let shutdown = connections.shutdown(Duration::from_secs(30)).await;
-/// assert_eq!((shutdown.finished, shutdown.aborted), (0, 0));
+/// assert_eq!((shutdown.finished, shutdown.aborted), (1, 0));
+/// assert_eq!(client.await??, "goodbye");
+/// # Ok(())
 /// # }
 /// ```
 #[derive(Clone)]
@@ -84,27 +114,27 @@ struct Shared {
 #[derive(Default)]
 struct State {
     stats: Stats,
-    /// How many places were given back before connections were aborted.
+    /// How many places were returned before the abort.
     finished: usize,
 }
 
-/// How [`Connections::shutdown`] ended.
+/// How many connections [`Connections::shutdown`] waited for, and how many it aborted.
 ///
 /// See [`Connections`] for an example.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Shutdown {
-    /// Connections that ended by themselves before the deadline.
+    /// Connections that ended by themselves during the shutdown.
     pub finished: usize,
-    /// Connections that were left at the deadline, and were aborted.
+    /// Connections that were still open at the deadline, and were aborted.
     pub aborted: usize,
 }
 
 impl Connections {
-    /// Makes the connections of a layer that has none yet.
-    ///
-    /// A layer makes its own; this is for layers that share them, with
+    /// Makes a set of connections that several layers can share, with
     /// [`UpgradeLayer::with_connections`](crate::UpgradeLayer::with_connections).
+    ///
+    /// A layer that is not given one makes its own.
     pub fn new() -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -115,12 +145,12 @@ impl Connections {
         }
     }
 
-    /// Returns how many connections there are now, those in their handshake included.
+    /// Returns the number of connections now, including those in their handshake.
     pub fn active(&self) -> usize {
         self.shared.state.borrow().stats.active
     }
 
-    /// Returns what became of the requests so far.
+    /// Returns the counts of requests and connections so far.
     ///
     /// # Example
     ///
@@ -134,13 +164,15 @@ impl Connections {
         self.shared.state.borrow().stats
     }
 
-    /// Stops taking requests, and tells the handlers.
+    /// Starts a graceful shutdown: no new upgrades, and all handlers are told to end.
     ///
-    /// From now on a request that a handler would take over is answered with 503 and
-    /// `Connection: close`, with [`AtCapacity::Forward`](crate::AtCapacity::Forward) too, and
-    /// [`Upgraded::draining`](crate::Upgraded::draining) is ready. If the handler's protocol is
+    /// From now on [`Upgraded::draining`](crate::Upgraded::draining) is ready. A request that a handler
+    /// would take over gets a 503 and `Connection: close`, with
+    /// [`AtCapacity::Forward`](crate::AtCapacity::Forward) too. If the handler's protocol is
     /// [optional](crate::UpgradeHandler::is_optional), such as h2c, the inner service answers the
-    /// request instead. A handshake that has begun goes on. Nothing takes this back.
+    /// request instead.
+    ///
+    /// Handshakes that have begun go on. A drain cannot be undone.
     pub fn drain(&self) {
         self.shared.draining.raise();
     }
@@ -176,7 +208,7 @@ impl Connections {
         self.shared.draining.wait()
     }
 
-    /// Waits until [`drain`](Self::drain) is called and no connection is left.
+    /// Waits until [`drain`](Self::drain) is called and all connections have ended.
     ///
     /// # Cancel safety
     ///
@@ -184,21 +216,23 @@ impl Connections {
     pub async fn drained(&self) {
         self.draining().await;
         let mut state = self.shared.state.subscribe();
-        // The sender is in `self`, so that the channel cannot close.
+        // The channel cannot close: `self` has the sender.
         state.wait_for(|state| state.stats.active == 0).await.ok();
     }
 
-    /// [Drains](Self::drain), waits until all connections have ended or the deadline has passed,
-    /// and aborts what is left.
+    /// [Drains](Self::drain), waits until all connections have ended, and aborts the rest at the
+    /// deadline.
     ///
-    /// To abort a connection is to drop what its handler runs, at its next `await`, and with it
-    /// the connection. What never gets to an `await`, or has given its connection to a task of its
-    /// own, cannot be aborted; it counts as aborted, and is waited for one second longer.
+    /// An abort drops the handler's future at its next `await`, and closes the connection. The method
+    /// returns one second after the deadline at the latest.
+    ///
+    /// A handler cannot be aborted if it never reaches an `await`, or if it has moved its connection to
+    /// another task. Such a connection counts as aborted, and may outlast this method.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped after it was polled, the connections are told to drain all the
-    /// same, and none is aborted.
+    /// The drain begins with the first poll, and goes on if the future is dropped. No connection is
+    /// aborted if the future is dropped before the deadline.
     ///
     /// # Panics
     ///
@@ -219,12 +253,12 @@ impl Connections {
         shutdown
     }
 
-    /// Takes a place, if there are fewer than `limit` and no drain has begun.
+    /// Takes a place, unless `limit` is reached or a drain has begun.
     pub(crate) fn reserve(&self, limit: usize) -> Result<Place, NoPlace> {
         let mut place = Ok(());
         self.count(|stats| {
-            // This is asked while the counts are locked. Whoever waits for them to be zero, after
-            // a drain has begun, either sees this place or has it refused.
+            // The flag is read while the counts are locked. So a drain that waits for zero
+            // connections either sees this place, or this place is not given.
             if self.is_draining() {
                 place = Err(NoPlace::Draining);
             } else if stats.active >= limit {
@@ -237,7 +271,7 @@ impl Connections {
         place.map(|()| Place { connections: self.clone() })
     }
 
-    /// Changes the counts, without waking anybody.
+    /// Changes the counts, without waking a drain that waits for zero connections.
     pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
         self.shared.state.send_if_modified(|state| {
             change(&mut state.stats);
@@ -269,7 +303,7 @@ pub(crate) enum NoPlace {
     Full,
 }
 
-/// One of the places in [`Connections`]. It is given back when it is dropped.
+/// One of the places in [`Connections`]. Dropping it returns the place.
 #[derive(Debug)]
 pub(crate) struct Place {
     connections: Connections,
@@ -295,5 +329,5 @@ impl Drop for Place {
     }
 }
 
-/// How long an aborted connection is waited for.
+/// How long to wait for aborted connections.
 const ABORT: Duration = Duration::from_secs(1);

@@ -1,5 +1,5 @@
-//! What happens to a request that offers a protocol: each thing is reported here, once, and counted,
-//! logged and handed to the application's callback from here.
+//! Reports each event of a request that offers a protocol, once: to the counts, the logs, the metrics
+//! and the application's callback.
 
 use std::{
     future::Future,
@@ -20,7 +20,7 @@ use crate::{
     observe::{OnFailure, Reason, metrics, trace},
 };
 
-/// Where everything is reported that happens to a layer's requests.
+/// Receives the reports about all requests of a layer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Observer {
     pub(crate) connections: Connections,
@@ -46,7 +46,7 @@ impl Observer {
         metrics::declined(decline);
     }
 
-    /// Reports that a handler takes a request over, which has a place.
+    /// Reports that a handler takes over a request for which there is a place.
     pub(crate) fn begin(
         &self,
         place: Place,
@@ -80,7 +80,7 @@ impl Observer {
         metrics::rejected(protocol, reason.word);
     }
 
-    /// Reports that a request is turned away because there is no place.
+    /// Reports that a request gets a 503 because there is no place.
     pub(crate) fn turned_away(
         &self,
         no_place: NoPlace,
@@ -102,21 +102,23 @@ impl Observer {
     }
 }
 
-/// One request that a handler took over, and the connection that may become of it. It is shared by
-/// all that hold a part of the two, and its place is given back when the last of them is dropped.
+/// One request that a handler took over, and its connection after the switch.
+///
+/// The task that runs the handler and the handler's `Upgraded` share it. The place is returned when
+/// the last of them is dropped.
 #[derive(Debug)]
 pub(crate) struct Session {
     protocol: Protocol<'static>,
     handshake_timeout: Duration,
     observer: Observer,
     span: trace::Span,
-    /// Something was reported of it.
+    /// Whether a first outcome was reported.
     reported: AtomicBool,
-    /// When the handler got the connection.
+    /// When the handler received the connection.
     switched: OnceLock<Instant>,
     /// How many bytes were read and written, once the connection is dropped.
     bytes: OnceLock<(u64, u64)>,
-    // The last field, so that everything is reported when the place is given back.
+    // The last field: it is dropped after everything is reported.
     place: Place,
 }
 
@@ -137,7 +139,7 @@ impl Session {
         self.place.aborting()
     }
 
-    /// Has a future run inside the connection's span.
+    /// Runs a future inside the connection's span.
     pub(crate) fn instrument<F>(&self, future: F) -> impl Future<Output = F::Output> + use<F>
     where
         F: Future,
@@ -153,7 +155,7 @@ impl Session {
         metrics::rejected(&self.protocol, reason.word);
     }
 
-    /// Reports that the handler gets the connection.
+    /// Reports that the handler receives the connection.
     pub(crate) fn switched(&self) {
         self.reported.store(true, Ordering::Relaxed);
         self.switched.get_or_init(Instant::now);
@@ -162,7 +164,7 @@ impl Session {
         metrics::outcome(&self.protocol, "switched");
     }
 
-    /// Reports that something went wrong.
+    /// Reports a failure.
     pub(crate) fn failed(&self, kind: UpgradeErrorKind, source: Option<BoxError>) {
         self.reported.store(true, Ordering::Relaxed);
         self.observer.connections.count(|stats| {
@@ -179,7 +181,7 @@ impl Session {
         self.observer.on_failure.call(error);
     }
 
-    /// Notes how many bytes went through the connection.
+    /// Records how many bytes were read and written.
     pub(crate) fn transferred(&self, read: u64, written: u64) {
         self.bytes.get_or_init(|| (read, written));
     }
@@ -187,7 +189,8 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // The HTTP server drops a handshake whose client is gone, and nobody else will say so.
+        // The HTTP server drops the future of a handshake whose client is gone. Nothing else reports
+        // it.
         if !self.reported.load(Ordering::Relaxed) {
             self.failed(UpgradeErrorKind::Disconnected, None);
         }
@@ -201,7 +204,7 @@ impl Drop for Session {
     }
 }
 
-/// The word for a failure in logs and metrics.
+/// The label of a failure in metrics.
 fn outcome(kind: UpgradeErrorKind) -> &'static str {
     match kind {
         UpgradeErrorKind::TimedOut => "timed_out",

@@ -1,4 +1,4 @@
-//! Something that happens once, to all connections of a layer: a drain, or the abort behind it.
+//! A signal to all connections of a layer, raised once: a drain, or an abort.
 
 use std::{
     future::{Future, poll_fn},
@@ -12,10 +12,10 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-/// A signal that all connections of a layer can wait for. Clones are the same signal.
+/// A signal that all connections of a layer can wait for. Clones share the same signal.
 ///
-/// The token wakes who waits, and takes a lock for every question that it is asked. All
-/// connections share that lock, so the question is answered here.
+/// The token wakes the tasks that wait. Asking the token takes a lock that all connections share, so
+/// the flag beside it answers instead.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signal {
     raised: Arc<AtomicBool>,
@@ -24,7 +24,7 @@ pub(crate) struct Signal {
 
 impl Signal {
     pub(crate) fn raise(&self) {
-        // In this order: who is woken finds it raised.
+        // The flag comes first, so that a woken task finds it raised.
         self.raised.store(true, Ordering::Release);
         self.token.cancel();
     }
@@ -38,7 +38,7 @@ impl Signal {
         self.token.clone().cancelled_owned()
     }
 
-    /// Waits for a future, or returns `None` if the signal is raised before it is ready.
+    /// Waits for a future. Returns `None` if the signal is raised before the future is ready.
     pub(crate) async fn unless_raised<F>(&self, mut future: Pin<&mut F>) -> Option<F::Output>
     where
         F: Future,
@@ -52,7 +52,7 @@ impl Signal {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
-            // Once the token knows whom to wake there is nothing more to ask it.
+            // The token is polled, and its lock taken, only if the waker has changed.
             if !known.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
                 known = Some(cx.waker().clone());
                 return raised.as_mut().poll(cx).map(|()| None);
@@ -72,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_signal_ends_what_waits_for_it_and_what_is_not_ready() {
+    fn a_signal_wakes_waiting_tasks_and_cancels_pending_futures() {
         let signal = Signal::default();
         let mut wait = task::spawn(signal.wait());
         let mut forever = task::spawn(async { signal.unless_raised(pin!(pending::<()>())).await });
@@ -90,7 +90,7 @@ mod tests {
     }
 
     #[test]
-    fn a_future_that_is_ready_before_is_not_affected() {
+    fn a_future_that_is_ready_before_the_signal_keeps_its_output() {
         let signal = Signal::default();
         let mut first = task::spawn(async { signal.unless_raised(pin!(ready(7))).await });
         assert_ready_eq!(first.poll(), Some(7));
@@ -100,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_polls_last_is_woken() {
+    fn the_task_that_polls_last_is_woken() {
         let signal = Signal::default();
         let mut future = Box::pin(async { signal.unless_raised(pin!(pending::<()>())).await });
         assert_pending!(task::spawn(future.as_mut()).poll());

@@ -1,36 +1,39 @@
-//! What became of the requests: the counts that [`Connections`](crate::Connections) keeps.
+//! The counts that [`Connections`](crate::Connections) keeps of requests and connections.
 
-/// What became of the requests that offered a protocol, at one moment. Counts are since the
-/// [`Connections`](crate::Connections) were made.
+/// A snapshot of how many requests were switched, rejected, declined or failed.
 ///
-/// A connection that was switched is counted once more if it ends badly.
+/// Counts start when the [`Connections`](crate::Connections) are made. A switched connection that
+/// fails later is counted twice: once as switched and once as failed, panicked or aborted.
 ///
 /// See [`Connections::stats`](crate::Connections::stats) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stats {
-    /// Connections that there are now, those in their handshake included.
+    /// Connections now, including those in their handshake.
     pub active: usize,
-    /// The most that there were at one time.
+    /// The highest value of `active` so far.
     pub highest: usize,
-    /// Connections that were handed to what a handler runs.
+    /// Connections that were handed to the function given to [`Switch::to`](crate::Switch::to).
     pub switched: u64,
-    /// Requests that a handler, or the inner service, rejected with a [`Rejection`](crate::Rejection).
+    /// Requests that a handler or the inner service rejected with a
+    /// [`Rejection`](crate::Rejection).
     pub rejected: u64,
-    /// Requests that were refused because the limit was reached.
+    /// Requests that got a 503 because
+    /// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) was reached.
     pub at_capacity: u64,
-    /// Requests that were refused because the layer drains.
+    /// Requests that got a 503 during a drain.
     pub drained: u64,
     /// Requests with an `Upgrade` header that went to the inner service, by reason.
     pub declined: Declined,
-    /// Handshakes that took longer than [`UpgradeLayer::handshake_timeout`](crate::UpgradeLayer::handshake_timeout).
+    /// Handshakes that took longer than
+    /// [`UpgradeLayer::handshake_timeout`](crate::UpgradeLayer::handshake_timeout).
     pub timed_out: u64,
-    /// Upgrades that ended in an [`UpgradeError`](crate::UpgradeError) of a kind that is not
-    /// counted beside this.
+    /// Upgrades that failed with an [`UpgradeError`](crate::UpgradeError) of any other kind than
+    /// `TimedOut`, `Panicked` and `Aborted`, which have counts of their own.
     pub failed: u64,
-    /// Handlers that panicked, before the switch or behind it.
+    /// Handlers that panicked, before or after the switch.
     pub panicked: u64,
-    /// Connections that [`Connections::shutdown`](crate::Connections::shutdown) ended.
+    /// Connections that [`Connections::shutdown`](crate::Connections::shutdown) aborted.
     pub aborted: u64,
 }
 
@@ -40,22 +43,25 @@ pub struct Stats {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Declined {
-    /// The method is CONNECT or TRACE, or the version is not HTTP/1.1. The usual reason is a proxy in
-    /// front that speaks HTTP/1.0, as nginx does without `proxy_http_version 1.1`.
+    /// The version is not HTTP/1.1, or the method is CONNECT or TRACE. The usual cause is a proxy in
+    /// front that speaks HTTP/1.0, as nginx does without `proxy_http_version 1.1`. CONNECT is counted
+    /// without an `Upgrade` header, too.
     pub request: u64,
     /// `Connection` has no `upgrade` option, is malformed, or is over a limit.
     pub connection: u64,
     /// `Upgrade` is empty, malformed, or over a limit.
     pub upgrade: u64,
-    /// No handler is registered for what is offered.
+    /// No handler is registered for an offered protocol.
     pub unregistered: u64,
-    /// The body is longer than the handler takes, is chunked and the handler reads no such body,
+    /// The body is longer than the handler's [limit](crate::UpgradeHandler::body_limit), is chunked
+    /// without the handler [reading such bodies](crate::UpgradeHandler::reads_chunked_body),
     /// contradicts its head, or waits for a `100 Continue` that hyper would not send.
     pub body: u64,
-    /// No handler [accepted](crate::UpgradeHandler::accepts).
+    /// No handler [accepted](crate::UpgradeHandler::accepts) the request, or the inner service was
+    /// asked and answered without a switch or a [`Rejection`](crate::Rejection).
     pub unaccepted: u64,
-    /// There was no place: the limit was reached and
-    /// [`AtCapacity::Forward`](crate::AtCapacity::Forward) is set, or the layer was full or draining
-    /// and the handler's protocol is [optional](crate::UpgradeHandler::is_optional).
+    /// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) was reached with
+    /// [`AtCapacity::Forward`](crate::AtCapacity::Forward) set. Or it was reached, or a drain had
+    /// begun, and the handler's protocol is [optional](crate::UpgradeHandler::is_optional).
     pub capacity: u64,
 }

@@ -4,7 +4,8 @@ use std::future::Future;
 
 /// Runs a future on a task of its own.
 ///
-/// Its end is not awaited here, so whoever needs to know of it has the future tell.
+/// There is no handle to await. A caller that needs to know when the task ends has the future
+/// report it.
 pub(crate) fn spawn<F>(future: F)
 where
     F: Future + Send + 'static,

@@ -1,4 +1,4 @@
-//! The connection, once it speaks the new protocol.
+//! The connection after the switch.
 
 #[cfg(feature = "h2c")]
 use std::time::Duration;
@@ -19,17 +19,19 @@ use super::signal::Signal;
 use super::{close::close, session::Session};
 use crate::negotiation::protocol::Protocol;
 
-/// A connection that was switched to another protocol.
+/// A connection that was switched to another protocol: read and write it with tokio's [`AsyncRead`]
+/// and [`AsyncWrite`].
 ///
-/// Reads and writes the octets of the new protocol with tokio's [`AsyncRead`] and
-/// [`AsyncWrite`], vectored writes included. The first octet read is the first one behind the
-/// request: what the client sent early, and the HTTP server read ahead, comes first. Dropping it
-/// closes the connection.
+/// Bytes the client sent right after its request are the first bytes that are read, even if the HTTP
+/// server had read them ahead. Vectored writes are passed on.
+///
+/// Dropping it closes the connection at once, and the client may lose the last bytes that were
+/// written. Call [`close`](Self::close) to let the client receive them.
 ///
 /// # Cancel safety
 ///
-/// It is that of the connection that the HTTP server was given; nothing is buffered on top of it
-/// but the octets that were read ahead, and those stay until they are read.
+/// Reads and writes are as cancel safe as those of the connection that the HTTP server was given.
+/// Bytes that were read ahead stay until they are read.
 ///
 /// # Example
 ///
@@ -65,7 +67,7 @@ use crate::negotiation::protocol::Protocol;
 /// #         .with_upgrades(),
 /// # );
 ///
-/// // `layer` is around a service, and `client` is the other end of a connection to it.
+/// // `layer` wraps a service, and `client` is the other end of a connection to it.
 /// let request = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: ping/7\r\n\r\n";
 /// client.write_all(request.as_bytes()).await?;
 /// client.write_all(b"ping").await?;
@@ -81,7 +83,7 @@ pub struct Upgraded {
     meter: Meter,
 }
 
-/// Counts octets, and reports them when the connection is dropped.
+/// Counts bytes, and reports them when the connection is dropped.
 #[derive(Debug)]
 struct Meter {
     session: Arc<Session>,
@@ -105,11 +107,11 @@ impl Upgraded {
         self.meter.session.protocol()
     }
 
-    /// Waits until [`Connections::drain`](crate::Connections::drain) is called: the time to say
-    /// farewell in the protocol's own way, and to end.
+    /// Waits until [`Connections::drain`](crate::Connections::drain) is called. The handler should
+    /// then end its protocol and close the connection.
     ///
-    /// The future does not borrow from the connection, so that a handler can wait for it while it
-    /// reads, or take it before it gives the connection away.
+    /// The future does not borrow the connection. A handler can wait for it while it reads, or take it
+    /// before it moves the connection elsewhere.
     ///
     /// # Cancel safety
     ///
@@ -124,12 +126,12 @@ impl Upgraded {
     /// let switch = Switch::to(|mut io: Upgraded| async move {
     ///     let draining = io.draining();
     ///     tokio::pin!(draining);
-    ///     let mut octets = [0; 1024];
+    ///     let mut bytes = [0; 1024];
     ///     loop {
     ///         tokio::select! {
-    ///             read = io.read(&mut octets) => match read? {
+    ///             read = io.read(&mut bytes) => match read? {
     ///                 0 => return io.shutdown().await,
-    ///                 read => io.write_all(&octets[..read]).await?,
+    ///                 read => io.write_all(&bytes[..read]).await?,
     ///             },
     ///             () = &mut draining => {
     ///                 io.write_all(b"goodbye\n").await?;
@@ -149,27 +151,29 @@ impl Upgraded {
         self.meter.session.draining().is_raised()
     }
 
-    /// Ends the connection so that the client receives everything that was written: flushes, closes
-    /// our side, and discards what the client still sends until it closes its side.
+    /// Closes the connection so that the client receives everything that was written.
     ///
-    /// A connection that is dropped while bytes of the client are on their way is reset by the
-    /// kernel, and the client may lose the end of what was written.
+    /// Flushes, closes our side, and discards the bytes that the client still sends until it closes its
+    /// side. Without this, the kernel resets a connection that is dropped with bytes of the client
+    /// in flight or unread, and the client may lose the last bytes that were written.
     ///
-    /// The wait is bounded. A client that does not close its side is given up 5 seconds after its
-    /// last byte, and one that goes on sending after 5 seconds in all, or one second more for each
-    /// 10 kB that the connection has written, 424 seconds at most: a slow reader may still be
-    /// receiving them. The connection keeps its place until then.
+    /// The wait is bounded, and the connection counts until it is over:
+    ///
+    /// - The wait ends 5 seconds after the client's last byte.
+    /// - If the client goes on sending, the wait ends after 5 seconds in all, and one second more for
+    ///   each 10 kB that the connection has written, because a slow client may still be receiving. That
+    ///   is 424 seconds at most.
+    /// - Before the wait, flushing and closing our side may take as long as the second limit.
     ///
     /// # Errors
     ///
-    /// Returns the error that flushing or closing our side failed with, which is
-    /// [`TimedOut`](io::ErrorKind::TimedOut) if the client did not take the bytes in that time. A
-    /// client that resets the connection afterwards is no error.
+    /// Fails if flushing or closing our side fails. The error is
+    /// [`TimedOut`](io::ErrorKind::TimedOut) if the client does not receive the bytes in time. A client
+    /// that resets the connection afterwards is not an error.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the wait is over, and our side may not be closed yet. It can be
-    /// called again.
+    /// If the future is dropped, our side may still be open. The method can be called again.
     ///
     /// # Panics
     ///
@@ -201,20 +205,20 @@ impl Upgraded {
         self.meter.session.draining()
     }
 
-    /// Takes the connection apart into the IO that the HTTP server was given and the octets that
-    /// it had already read from it.
+    /// Returns the IO that the HTTP server was given, and the bytes that the server had read ahead
+    /// from it.
     ///
-    /// `T` is the tokio type, such as `TcpStream`, wherever the server was given it in
-    /// hyper-util's `TokioIo`, as `axum::serve` does. It works behind hyper's `http1::Builder` and
-    /// behind hyper-util's `auto` builder.
+    /// `T` is the tokio type, such as `TcpStream`, if the server was given it in hyper-util's
+    /// `TokioIo`, as `axum::serve` does. This works with hyper's `http1::Builder` and with
+    /// hyper-util's `auto` builder.
     ///
-    /// From then on the connection is known only as long as what the handler runs: take
-    /// [`draining`](Self::draining) before, and end with the connection. Its octets are not
-    /// counted any more.
+    /// Afterwards the connection counts only until the function given to
+    /// [`Switch::to`](crate::Switch::to) returns, and its bytes are not counted. Call
+    /// [`draining`](Self::draining) before, and keep the connection inside that function.
     ///
     /// # Errors
     ///
-    /// Gives the connection back, whole, if the IO is of another type.
+    /// Returns the connection, unchanged, if the IO is of another type.
     ///
     /// # Example
     ///
@@ -242,7 +246,7 @@ impl Upgraded {
             let protocol = meter.session.protocol().clone();
             Downcast { io: io.into_inner(), read_ahead, protocol }
         };
-        // The `auto` builder wraps the IO in a type of its own that only it can remove.
+        // The `auto` builder wraps the IO in a type that only its own `downcast` can remove.
         match auto::upgrade::downcast(io.into_inner()) {
             Ok(parts) => Ok(downcast(parts.io, parts.read_buf)),
             Err(io) => match io.downcast() {
@@ -253,14 +257,15 @@ impl Upgraded {
     }
 }
 
-/// The parts of an [`Upgraded`] connection, from [`Upgraded::downcast`]; see there for an
-/// example.
+/// The parts of an [`Upgraded`] connection.
+///
+/// Returned by [`Upgraded::downcast`]; see there for an example.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Downcast<T> {
     /// The IO that the HTTP server was given.
     pub io: T,
-    /// The octets behind the request that were already read from `io`. They come first.
+    /// Bytes after the request that the server had read ahead. They come before the bytes in `io`.
     pub read_ahead: Bytes,
     /// The protocol that was negotiated.
     pub protocol: Protocol<'static>,
@@ -281,8 +286,8 @@ impl AsyncRead for Upgraded {
 
 impl Upgraded {
     fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(octets)) = written {
-            self.meter.written += octets as u64;
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.meter.written += bytes as u64;
         }
         written
     }

@@ -1,4 +1,4 @@
-//! How the inner service's yes gets to the layer: a [`Switch`] as a response.
+//! How the inner service's [`Switch`] reaches the layer: as a response.
 
 use std::{
     fmt, mem,
@@ -11,18 +11,22 @@ use super::switch::Switch;
 use crate::negotiation::protocol::Protocol;
 
 impl Switch {
-    /// Makes the response by which a service inside of
-    /// [`UpgradeLayer::on_inner`](crate::UpgradeLayer::on_inner) says yes. The layer makes the 101 from
-    /// it. With the feature `axum`, handlers return the `Switch` itself.
+    /// Converts the switch into a response that an inner service returns to
+    /// [`UpgradeLayer::on_inner`](crate::UpgradeLayer::on_inner). The layer sends the 101 in its place.
     ///
-    /// The headers of the switch are on the response, and headers that middleware adds to it get onto
-    /// the 101, except those that a [101 cannot have](Self::header). If middleware changes the status,
-    /// the client gets that response and nothing is switched.
+    /// With the feature `axum`, axum handlers return the `Switch` itself.
     ///
-    /// Where no layer takes it, the response is a 500 with a sentence that says so: return it for a
-    /// request that the layer handed to this service, once.
+    /// The response has the headers of the switch. Middleware between the service and the layer may add
+    /// headers, and they are sent with the 101, except those that a [101 cannot have](Self::header). If
+    /// middleware changes the status, the client gets that response and nothing is switched.
+    ///
+    /// Return the response only for a request that came from the layer, and only once. Otherwise the
+    /// client sees a 500 whose body says that no layer took it.
     ///
     /// # Example
+    ///
+    /// [`UpgradeLayer::on_inner`](crate::UpgradeLayer::on_inner) has an example with a layer. Without
+    /// one:
     ///
     /// ```
     /// use bytes::Bytes;
@@ -30,7 +34,6 @@ impl Switch {
     /// use http_body_util::Full;
     /// use tower_upgrade::{Switch, Upgraded};
     ///
-    /// // Nobody asked for it.
     /// let switch = Switch::to(|_io: Upgraded| async {});
     /// let response: Response<Full<Bytes>> = switch.into_response();
     /// assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
@@ -46,7 +49,7 @@ impl Switch {
                 response.extensions_mut().insert(Carried::new(self));
                 response
             }
-            // The layer is there, so the response may say what it stands for.
+            // The layer has the switch, so the response may already be a 101.
             Some(link) if link.put(self) => respond(StatusCode::SWITCHING_PROTOCOLS, "", headers),
             Some(_) => respond(StatusCode::INTERNAL_SERVER_ERROR, NOT_TAKEN, HeaderMap::new()),
         }
@@ -63,13 +66,13 @@ where
     response
 }
 
-/// What a request carries that the layer hands to the inner service. It holds nothing alive: when
-/// the layer's future is gone, nobody takes a switch any more.
+/// The way back to the layer, in the extensions of a request that the layer hands to the inner
+/// service. It is weak: once the layer's future is dropped, no switch is taken.
 #[derive(Clone)]
 pub(crate) struct Link(Weak<Slot>);
 
 impl Link {
-    /// Whether the layer waits for a yes to this protocol.
+    /// Whether the layer waits for a switch to this protocol.
     #[cfg(all(feature = "axum", feature = "websocket"))]
     pub(crate) fn is_for(&self, name: &str) -> bool {
         self.0.upgrade().is_some_and(|slot| slot.protocol.name().eq_ignore_ascii_case(name))
@@ -93,18 +96,18 @@ impl fmt::Debug for Link {
     }
 }
 
-/// Where the layer finds the yes to one request.
+/// Where the layer finds the switch for one request.
 pub(crate) struct Slot {
     protocol: Protocol<'static>,
     yes: Mutex<Yes>,
 }
 
-/// What the inner service has said.
+/// Whether the inner service has switched.
 pub(crate) enum Yes {
     NotSaid,
     Said(Switch),
-    /// Clones of the request were answered. A connection is switched once, and it is not known for
-    /// which of them.
+    /// The inner service answered clones of the request. A connection is switched once, and it is not
+    /// known for which of them.
     SaidTwice,
 }
 
@@ -121,18 +124,18 @@ impl Slot {
         &self.protocol
     }
 
-    /// Takes what was said. A yes that comes later is one too many.
+    /// Takes the answer. A later one counts as a second.
     pub(crate) fn take(&self) -> Yes {
         mem::replace(&mut *self.lock(), Yes::SaidTwice)
     }
 
     fn lock(&self) -> MutexGuard<'_, Yes> {
-        // Nothing panics while the lock is held, so a poisoned one holds nothing broken.
+        // No code panics while it holds the lock, so a poisoned lock guards a valid value.
         self.yes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A switch in the extensions of the response that stands for it.
+/// A switch in the extensions of its response.
 #[derive(Clone)]
 pub(crate) struct Carried(Arc<Mutex<Option<Switch>>>);
 
@@ -141,7 +144,7 @@ impl Carried {
         Self(Arc::new(Mutex::new(Some(switch))))
     }
 
-    /// Returns `None` if it was taken for a clone of the response.
+    /// Returns `None` if the switch was already taken, from a clone of the response.
     pub(crate) fn take(&self) -> Option<Switch> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }

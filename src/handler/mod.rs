@@ -1,4 +1,4 @@
-//! What a protocol implements: [`UpgradeHandler`], closures as handlers, and what narrows them.
+//! [`UpgradeHandler`], the trait of a protocol: implemented for closures, and narrowed by adapters.
 
 pub(crate) mod answer;
 pub(crate) mod rejection;
@@ -12,24 +12,30 @@ use http::{Request, request};
 use self::{rejection::Rejection, switch::Switch};
 use crate::negotiation::protocol::Protocol;
 
-/// A protocol that a connection can be switched to.
+/// Decides about requests that offer a protocol, and runs the protocol on their connections.
 ///
-/// A handler is registered with [`UpgradeLayer::on`](crate::UpgradeLayer::on) and asked in two
-/// steps. [`accepts`](Self::accepts) and [`body_limit`](Self::body_limit) decide at once whether
-/// the request is this handler's; if it is not, the next candidate is asked and finally the inner
-/// service gets the request untouched. Then [`upgrade`](Self::upgrade) decides, in its own time,
-/// whether to switch or to refuse.
+/// An `async` function or closure from `Request<Bytes>` to [`Switch`], or to a `Result` of it, is a
+/// handler. Register it with [`UpgradeLayer::on`](crate::UpgradeLayer::on).
 ///
-/// `async` closures and functions from `Request<Bytes>` to [`Switch`], or to a `Result` of it,
-/// are handlers.
+/// The layer asks a handler in two steps:
+///
+/// 1. [`accepts`](Self::accepts) and [`body_limit`](Self::body_limit) decide at once whether the
+///    handler takes over the request. If no handler does, the inner service gets the request untouched.
+/// 2. [`upgrade`](Self::upgrade) decides, asynchronously, whether to switch or to reject the request.
 ///
 /// # Example: a handler that is a closure
 ///
 /// ```
 /// use bytes::Bytes;
 /// use http::{Request, StatusCode};
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// use tower_upgrade::{Switch, UpgradeHandler, UpgradeLayer, Upgraded};
+/// # use hyper::body::Incoming;
+/// # use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+/// # use tower::Layer;
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
 /// let handler = |request: Request<Bytes>| async move {
 ///     if !request.headers().contains_key("authorization") {
 ///         return Err(StatusCode::UNAUTHORIZED);
@@ -37,7 +43,30 @@ use crate::negotiation::protocol::Protocol;
 ///     Ok(Switch::to(|_io: Upgraded| async {}))
 /// };
 /// let layer = UpgradeLayer::new().on("chat/1", handler.when(|head| head.uri.path() == "/chat"));
-/// assert!(format!("{layer:?}").contains("chat/1"));
+/// # let inner = tower::service_fn(|_: Request<Incoming>| async {
+/// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+/// # });
+/// # let (mut client, server) = tokio::io::duplex(1024);
+/// # let service = TowerToHyperService::new(layer.layer(inner));
+/// # tokio::spawn(
+/// #     hyper::server::conn::http1::Builder::new()
+/// #         .serve_connection(TokioIo::new(server), service)
+/// #         .with_upgrades(),
+/// # );
+///
+/// // `layer` wraps a service, and `client` is the other end of a connection to it.
+/// let offer = "Host: a.test\r\nConnection: upgrade\r\nUpgrade: chat/1";
+/// let elsewhere = format!("GET / HTTP/1.1\r\n{offer}\r\n\r\n");
+/// let anonymous = format!("GET /chat HTTP/1.1\r\n{offer}\r\n\r\n");
+/// let authorized = format!("GET /chat HTTP/1.1\r\n{offer}\r\nAuthorization: Basic YTpi\r\n\r\n");
+/// client.write_all([elsewhere, anonymous, authorized].concat().as_bytes()).await?;
+/// let mut answers = String::new();
+/// client.read_to_string(&mut answers).await?;
+/// let answers: Vec<_> =
+///     answers.lines().filter_map(|line| line.strip_prefix("HTTP/1.1 ")).collect();
+/// assert_eq!(answers, ["200 OK", "401 Unauthorized", "101 Switching Protocols"]);
+/// # Ok(())
+/// # }
 /// ```
 ///
 /// # Example: a handler that is a type
@@ -76,38 +105,40 @@ use crate::negotiation::protocol::Protocol;
             from the request"
 )]
 pub trait UpgradeHandler: Send + Sync + 'static {
-    /// Whether this handler takes the request over. The default is `true`.
+    /// Whether this handler takes over the request. The default is `true`.
     ///
-    /// The request has a well-formed offer of `protocol`, which has the spelling of the
-    /// registration and, where that left it open, the offered version. Everything else in `head`
-    /// is as the client sent it.
+    /// The request offers `protocol`, and its `Upgrade` and `Connection` headers are well-formed. The
+    /// name in `protocol` is spelled as in the registration. The version is the offered one if the
+    /// registration ends in `/*`. The rest of `head` is not checked.
     ///
-    /// This runs inside [`Service::call`](tower::Service::call): it must not block.
+    /// This runs in [`Service::call`](tower::Service::call), so it must not block.
     fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool {
         let _ = (head, protocol);
         true
     }
 
-    /// How many bytes the body of a request may have to be this handler's. The default is 0.
+    /// Limits the body of a request that this handler takes over, in bytes. The default is 0.
     ///
-    /// A request with a longer body, or with a chunked one unless the handler
-    /// [reads it](Self::reads_chunked_body), is not accepted, and [`accepts`](Self::accepts) is not
-    /// asked. An accepted body is read to its end before [`upgrade`](Self::upgrade) is called,
-    /// because bytes left unread would be taken for the new protocol's (RFC 9110 §7.8). A body that
-    /// does not have the length that its head announces is answered with 400, and the connection is
-    /// closed.
+    /// The layer reads the whole body before it calls [`upgrade`](Self::upgrade), because unread
+    /// bytes would be taken for bytes of the new protocol (RFC 9110 §7.8).
+    ///
+    /// A request with a longer body is not accepted, and [`accepts`](Self::accepts) is not called.
+    /// The same goes for a chunked body, unless the handler [reads it](Self::reads_chunked_body). If
+    /// the body does not have the length that its head announces, the client gets a 400 and the
+    /// connection is closed.
     fn body_limit(&self) -> usize {
         0
     }
 
-    /// Whether HTTP/1.1 will do as well, so that the client still gets its answer without the
-    /// switch. The default is `false`.
+    /// Whether the inner service may answer in HTTP/1.1 if there is no place for the connection. The
+    /// default is `false`: the client gets a 503.
     ///
-    /// The layer asks when it has no place for the connection: during a drain, or with
-    /// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) reached. If this is
-    /// `true`, the inner service answers the request and it counts as
-    /// [`Declined::capacity`](crate::Declined::capacity). Otherwise the client gets a 503, unless
-    /// [`AtCapacity::Forward`](crate::AtCapacity::Forward) applies.
+    /// The layer asks during a drain, and when
+    /// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) is reached. If this is
+    /// `true`, the inner service answers, and the request counts as
+    /// [`Declined::capacity`](crate::Declined::capacity). With
+    /// [`AtCapacity::Forward`](crate::AtCapacity::Forward) the inner service also answers requests of
+    /// other handlers, except during a drain.
     ///
     /// # Example
     ///
@@ -123,11 +154,12 @@ pub trait UpgradeHandler: Send + Sync + 'static {
         false
     }
 
-    /// Whether a chunked body, whose length is only known at its end, is read up to
-    /// [`body_limit`](Self::body_limit). The default is `false`: the request is forwarded.
+    /// Whether chunked bodies are read, up to [`body_limit`](Self::body_limit). The default is
+    /// `false`: a request with a chunked body is not accepted.
     ///
-    /// A request whose body turns out to be longer is answered with 413, and the connection is
-    /// closed. It cannot be forwarded any more. [`with_chunked_body_limit`] sets both.
+    /// The length of a chunked body is known only at its end. If it exceeds the limit, the request
+    /// cannot be forwarded any more: the client gets a 413, and the connection is closed.
+    /// [`with_chunked_body_limit`] sets both.
     ///
     /// [`with_chunked_body_limit`]: Self::with_chunked_body_limit
     fn reads_chunked_body(&self) -> bool {
@@ -136,9 +168,9 @@ pub trait UpgradeHandler: Send + Sync + 'static {
 
     /// Decides whether to switch.
     ///
-    /// The request is the client's, with its whole content, and with the agreed
-    /// [`Protocol`]`<'static>` in its extensions beside those that were there before. hyper's
-    /// `OnUpgrade` is not among them: the layer waits on it.
+    /// The request has its whole body, and the agreed [`Protocol`]`<'static>` in its extensions. The
+    /// extensions of outer layers are there too. hyper's `OnUpgrade` is not, because the layer waits
+    /// for it.
     ///
     /// # Errors
     ///
@@ -147,21 +179,23 @@ pub trait UpgradeHandler: Send + Sync + 'static {
     /// # Panics
     ///
     /// A panic in this function or its future is caught. The client gets a 500, the connection
-    /// stays HTTP/1.1, and [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure) hears of
-    /// it.
+    /// stays HTTP/1.1, and [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure) receives the
+    /// panic's message.
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped if a layer outside gives up, or if the client goes away and the HTTP
-    /// server notices. hyper does not notice while octets that the client sent early are unread.
+    /// The future is dropped if an outer layer drops the request, such as at a time limit. It is also
+    /// dropped if the client disconnects and the HTTP server notices. hyper does not notice while bytes
+    /// that the client sent early are unread.
     fn upgrade(
         &self,
         request: Request<Bytes>,
     ) -> impl Future<Output = Result<Switch, Rejection>> + Send;
 
-    /// Narrows [`accepts`](Self::accepts): the predicate is asked first.
+    /// Takes over only requests for which `predicate` returns `true`.
     ///
-    /// Several handlers can so share a protocol, each on a path of its own.
+    /// Several handlers can share a protocol this way, each on a path of its own. The predicate is
+    /// called before [`accepts`](Self::accepts).
     ///
     /// # Example
     ///
@@ -188,7 +222,7 @@ pub trait UpgradeHandler: Send + Sync + 'static {
         When { handler: self, predicate }
     }
 
-    /// Replaces [`body_limit`](Self::body_limit), in bytes.
+    /// Sets [`body_limit`](Self::body_limit), in bytes. Chunked bodies stay as the handler has them.
     ///
     /// # Example
     ///
@@ -209,10 +243,10 @@ pub trait UpgradeHandler: Send + Sync + 'static {
         WithBodyLimit { handler: self, bytes, chunked }
     }
 
-    /// Replaces [`body_limit`](Self::body_limit), in bytes, and has chunked bodies
-    /// [read](Self::reads_chunked_body) up to it.
+    /// Sets [`body_limit`](Self::body_limit), in bytes, and [reads chunked
+    /// bodies](Self::reads_chunked_body) up to it.
     ///
-    /// Docker's clients send such a body with `exec` and `attach`.
+    /// Docker's clients send a chunked body with `exec` and `attach`.
     ///
     /// # Example
     ///
@@ -248,8 +282,8 @@ where
     }
 }
 
-/// What a handler that is a closure may return: a [`Switch`], or a `Result` of it and of anything
-/// that a [`Rejection`] can be made from.
+/// The return type of a handler that is a function or closure: a [`Switch`], or a `Result` of it and
+/// anything that converts into a [`Rejection`].
 ///
 /// # Example
 ///
@@ -270,7 +304,7 @@ pub trait IntoSwitch {
     ///
     /// # Errors
     ///
-    /// Returns the rejection if that is what the decision is.
+    /// Fails if the handler rejected the request.
     fn into_switch(self) -> Result<Switch, Rejection>;
 }
 
@@ -289,7 +323,7 @@ where
     }
 }
 
-/// A handler that takes over only the requests that a predicate is true of.
+/// A handler that takes over only requests for which a predicate returns `true`.
 ///
 /// Made by [`UpgradeHandler::when`]; see there for an example.
 #[derive(Clone, Copy)]
@@ -337,7 +371,7 @@ where
     }
 }
 
-/// A handler with another limit for the body of its requests.
+/// A handler with its own limit for request bodies.
 ///
 /// Made by [`UpgradeHandler::with_body_limit`] and [`UpgradeHandler::with_chunked_body_limit`]; see
 /// there for examples.
@@ -376,7 +410,7 @@ where
     }
 }
 
-/// A handler of any type. One allocation for each request that is handed over.
+/// A handler of any type. It allocates once for each request that it takes over.
 #[derive(Clone)]
 pub(crate) struct BoxedHandler(Arc<dyn ErasedHandler>);
 
@@ -408,7 +442,7 @@ impl BoxedHandler {
     }
 }
 
-/// The part of [`UpgradeHandler`] that a trait object can have.
+/// The methods of [`UpgradeHandler`] that a trait object can have.
 trait ErasedHandler: Send + Sync {
     fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool;
     fn body_limit(&self) -> usize;

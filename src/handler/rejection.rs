@@ -1,4 +1,4 @@
-//! The "no" of a handler: a response of its own, and a connection that stays HTTP.
+//! [`Rejection`]: a handler's response in place of the 101. The connection stays HTTP.
 
 use std::{
     fmt, mem,
@@ -22,18 +22,18 @@ use crate::{
 
 /// A handler's decision not to switch protocols: the response that the client gets instead.
 ///
-/// Made from a status, from a status and a text, or from any response with any body, which may
-/// stream. The connection stays HTTP/1.1 and is not closed, unless the response says
-/// `Connection: close`. Bytes the client sent right after its request are then read as its next HTTP
-/// request.
+/// It converts from a status, from a status and a text, and from a response with any body, streams
+/// included. [`with_reason`](Self::with_reason) adds a word for logs and metrics, which the client
+/// does not see.
 ///
-/// A response with status 426 that names no protocol gets `Upgrade` with the one that was
-/// negotiated, and one with an `Upgrade` header gets `Connection: upgrade`, since the one may not
-/// be sent without the other (RFC 9110 §7.8 and §15.5.22). A 1xx status is not an answer; a 500
-/// is sent in its place.
+/// The connection stays HTTP/1.1 and open, unless the response has `Connection: close`. Bytes the
+/// client sent right after its request are read as its next HTTP request.
 ///
-/// [`with_reason`](Self::with_reason) adds a word for logs and metrics, which the client does not
-/// see.
+/// The layer completes the response where RFC 9110 requires it:
+///
+/// - A 426 without an `Upgrade` header gets one that names the negotiated protocol (§15.5.22).
+/// - A response with an `Upgrade` header gets `upgrade` in its `Connection` header (§7.8).
+/// - A 1xx status is not a final response, so the client gets a 500 in its place.
 ///
 /// # Example
 ///
@@ -65,12 +65,11 @@ impl Rejection {
         self.response.status()
     }
 
-    /// Adds a word that says why, for the field `reason` of the event `rejected` and the label
-    /// `reason` of the metric `http_upgrades_total`. The client does not see it. The default is
-    /// none.
+    /// Sets the reason that logs and metrics show. The client does not see it. The default is none.
     ///
-    /// Each word is a time series of its own, so use few of them. Rejections of the module
-    /// `websocket` have words already.
+    /// It is the field `reason` of the event `rejected` and the label `reason` of the metric
+    /// `http_upgrades_total`. Each reason is a time series of its own, so use few of them. Rejections
+    /// of the module `websocket` have reasons already.
     ///
     /// # Example
     ///
@@ -87,12 +86,12 @@ impl Rejection {
         self
     }
 
-    /// Returns the word that says why, if there is one.
+    /// Returns the reason that logs and metrics show, if one is set.
     pub fn reason(&self) -> Option<&'static str> {
         self.reason.word
     }
 
-    /// Adds the origin that was not allowed and the host that the request was sent to, for the log.
+    /// Adds the rejected origin and the request's host, for the log.
     #[cfg(feature = "websocket")]
     pub(crate) fn with_origin(mut self, origin: &[u8], host: &[u8]) -> Self {
         self.reason.origin = Some(logged(origin));
@@ -100,12 +99,12 @@ impl Rejection {
         self
     }
 
-    /// Takes out what is logged.
+    /// Takes the parts that are logged.
     pub(crate) fn take_reason(&mut self) -> Reason {
         mem::take(&mut self.reason)
     }
 
-    /// Makes the response of an inner service, by which the layer knows why.
+    /// Makes the response of an inner service. The layer finds the reason in its extensions.
     #[cfg(feature = "axum")]
     pub(crate) fn into_response(mut self) -> Response<OwnBody> {
         let reason = self.take_reason();
@@ -122,7 +121,8 @@ impl Rejection {
         response.into()
     }
 
-    /// Returns the response in a form that may answer an offer, of this protocol if it is known.
+    /// Returns the response, with the headers that the answer to an offer needs. `protocol` is the
+    /// negotiated one, if it is known.
     pub(crate) fn finish(self, protocol: Option<&Protocol<'_>>) -> Response<OwnBody> {
         let mut response = *self.response;
         if response.status().is_informational() {
@@ -144,7 +144,7 @@ impl Rejection {
 }
 
 impl From<StatusCode> for Rejection {
-    /// Makes a response without a body.
+    /// Makes a response with an empty body.
     fn from(status: StatusCode) -> Self {
         let mut response = Response::new(OwnBody::empty());
         *response.status_mut() = status;
@@ -153,14 +153,14 @@ impl From<StatusCode> for Rejection {
 }
 
 impl From<(StatusCode, &'static str)> for Rejection {
-    /// Makes a response with a plain text.
+    /// Makes a `text/plain` response.
     fn from((status, text): (StatusCode, &'static str)) -> Self {
         Self::text(status, Full::from(text))
     }
 }
 
 impl From<(StatusCode, String)> for Rejection {
-    /// Makes a response with a plain text.
+    /// Makes a `text/plain` response.
     fn from((status, text): (StatusCode, String)) -> Self {
         Self::text(status, Full::from(text))
     }
@@ -187,7 +187,7 @@ impl fmt::Debug for Rejection {
     }
 }
 
-/// The start of a header's value, which a client may have made as long as the server lets it.
+/// Returns the start of a header value, because a client may send a long one.
 #[cfg(feature = "websocket")]
 fn logged(value: &[u8]) -> Box<str> {
     const BYTES: usize = 256;
@@ -195,10 +195,10 @@ fn logged(value: &[u8]) -> Box<str> {
     String::from_utf8_lossy(&value[..value.len().min(BYTES)]).into()
 }
 
-/// The body of a response that a layer or a handler made itself.
+/// The body of the layer's own responses, such as rejections.
 ///
-/// [`UpgradeLayer::with_body`](crate::UpgradeLayer::with_body) turns it into the type that the inner
-/// service's responses have.
+/// [`UpgradeLayer::with_body`](crate::UpgradeLayer::with_body) converts it into the body type of the
+/// inner service.
 pub struct OwnBody(UnsyncBoxBody<Bytes, BoxError>);
 
 impl OwnBody {

@@ -1,4 +1,4 @@
-//! The "yes" of a handler: what the 101 says, and what happens on the connection afterwards.
+//! [`Switch`]: the headers of a 101, and the function that runs on the connection after it.
 
 use std::{
     fmt,
@@ -20,43 +20,71 @@ use crate::{
     negotiation::{self, protocol::Protocol},
 };
 
-/// A handler's consent to switch protocols.
+/// A handler's decision to switch protocols: the headers of the `101 Switching Protocols`, and a
+/// function that runs on the connection.
 ///
-/// The layer makes the `101 Switching Protocols` from it, and runs the function given to
-/// [`Switch::to`] once the HTTP server has sent that 101 and let go of the connection.
+/// The function given to [`Switch::to`] runs once the HTTP server has sent the 101 and handed over the
+/// connection.
 ///
 /// # Example
 ///
 /// ```
 /// use bytes::Bytes;
 /// use http::{Request, header::{HeaderName, HeaderValue}};
-/// use tokio::io::AsyncWriteExt;
+/// use tokio::io::{AsyncReadExt, AsyncWriteExt};
 /// use tower_upgrade::{Switch, UpgradeLayer, Upgraded};
+/// # use hyper::body::Incoming;
+/// # use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+/// # use tower::Layer;
 ///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> std::io::Result<()> {
 /// let layer = UpgradeLayer::new().on("greeting/1", |_request: Request<Bytes>| async {
 ///     let switch = Switch::to(|mut io: Upgraded| async move { io.write_all(b"hello").await });
 ///     switch.header(HeaderName::from_static("x-mood"), HeaderValue::from_static("good"))
 /// });
-/// assert!(format!("{layer:?}").contains("greeting/1"));
+/// # let inner = tower::service_fn(|_: Request<Incoming>| async {
+/// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+/// # });
+/// # let (mut client, server) = tokio::io::duplex(1024);
+/// # let service = TowerToHyperService::new(layer.layer(inner));
+/// # tokio::spawn(
+/// #     hyper::server::conn::http1::Builder::new()
+/// #         .serve_connection(TokioIo::new(server), service)
+/// #         .with_upgrades(),
+/// # );
+///
+/// // `layer` wraps a service, and `client` is the other end of a connection to it.
+/// let request =
+///     "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: greeting/1\r\n\r\n";
+/// client.write_all(request.as_bytes()).await?;
+/// let mut answer = String::new();
+/// client.read_to_string(&mut answer).await?;
+/// assert!(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"));
+/// assert!(answer.contains("upgrade: greeting/1\r\n"));
+/// assert!(answer.contains("x-mood: good\r\n"));
+/// assert!(answer.ends_with("\r\n\r\nhello"));
+/// # Ok(())
+/// # }
 /// ```
 #[must_use = "a switch does nothing unless the handler returns it"]
 pub struct Switch {
     pub(super) headers: HeaderMap,
     protocols: Option<String>,
     run: Run,
-    /// To the layer that waits for the inner service's answer, if it is known.
+    /// Leads to the layer that waits for the inner service's answer, if it is known.
     pub(super) link: Option<Link>,
 }
 
-/// What runs on the connection.
+/// The function that runs on the connection.
 pub(crate) type Run = Box<dyn FnOnce(Upgraded) -> Outcome + Send>;
 
-/// A run's end.
+/// The future of that function.
 pub(crate) type Outcome = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
 pin_project! {
-    /// Ends with the outcome of what a handler runs. In an `async` block that would be held twice:
-    /// as what the block was given, and as what it awaits.
+    /// Converts the output of the handler's future. An `async` block would hold that future twice:
+    /// once as a captured variable, and once as the future that it awaits.
     pub(crate) struct End<F> {
         #[pin]
         pub(crate) run: F,
@@ -76,17 +104,18 @@ where
 }
 
 impl Switch {
-    /// Switches, and runs `run` on the connection.
+    /// Switches protocols, and runs `run` on the connection.
     ///
-    /// The function is called on a task of its own, with the connection exactly as the HTTP
-    /// server left it: the first octet that it reads is the first one behind the request. It may
-    /// return `()` or a `Result` of it. An error and a panic end the connection and go to
+    /// The function runs on a task of its own. Bytes the client sent right after its request are the
+    /// first bytes it reads. It returns `()` or `Result<(), E>` with any error. An error or a panic
+    /// closes the connection and is reported to
     /// [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure).
     ///
-    /// The function is dropped, and never called, if the HTTP server does not take this 101 to send
-    /// it; see [layer order](crate#layer-order) for what can escape notice.
+    /// The function does not run if the 101 does not leave the server. Without
+    /// [`UpgradeLayer::outermost`](crate::UpgradeLayer::outermost) there are exceptions; see [layer
+    /// order](crate#layer-order).
     ///
-    /// A block that only loops returns neither. Put the loop into an `async fn` that returns
+    /// A block that loops forever has neither type. Put the loop into an `async fn` that returns
     /// `io::Result<()>`.
     pub fn to<F, Fut>(run: F) -> Self
     where
@@ -109,26 +138,28 @@ impl Switch {
         self
     }
 
-    /// Adds a field to the 101. Fields of the same name are sent in the order in which they were
+    /// Adds a header to the 101. Headers of the same name are sent in the order in which they were
     /// added.
     ///
-    /// A field that may not stand in a 101 is dropped here, so that a proxy can pass on what an
-    /// upstream said without a filter of its own: `Connection`, `Upgrade`, `Content-Length`,
-    /// `Content-Type`, `HTTP2-Settings`, `Keep-Alive`, `Proxy-Connection`, `TE`, `Trailer` and
-    /// `Transfer-Encoding` (RFC 9110 §6.4.1, §7.6.1 and §8.6, RFC 9112 §6.1, RFC 7540 §3.2.1).
-    /// The layer sets the first two itself.
+    /// A header that a 101 cannot have is ignored, so that a proxy can pass on the headers of its
+    /// upstream. These are `Connection` and `Upgrade`, which the layer sets itself, and
+    /// `Content-Length`, `Content-Type`, `HTTP2-Settings`, `Keep-Alive`, `Proxy-Connection`, `TE`,
+    /// `Trailer` and `Transfer-Encoding` (RFC 9110 §6.4.1, §7.6.1 and §8.6, RFC 9112 §6.1, RFC 7540
+    /// §3.2.1).
     ///
     /// # Example
     ///
     /// ```
-    /// use http::header::{CONTENT_LENGTH, HeaderValue, SERVER};
+    /// use http::{Response, header::{CONTENT_LENGTH, HeaderValue, SERVER}};
     /// use tower_upgrade::{Switch, Upgraded};
     ///
     /// let switch = Switch::to(|_io: Upgraded| async {})
     ///     .header(SERVER, HeaderValue::from_static("example"))
     ///     .header(CONTENT_LENGTH, HeaderValue::from_static("5"));
-    /// assert!(format!("{switch:?}").contains("server"));
-    /// assert!(!format!("{switch:?}").contains("content-length"));
+    /// // An inner service returns it in this form; the layer sends the headers with the 101.
+    /// let response: Response<String> = switch.into_response();
+    /// assert_eq!(response.headers()[SERVER], "example");
+    /// assert!(!response.headers().contains_key(CONTENT_LENGTH));
     /// ```
     pub fn header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         if !is_forbidden(&name) {
@@ -137,28 +168,59 @@ impl Switch {
         self
     }
 
-    /// Names the whole stack of protocols in the 101, lowest layer first (RFC 9110 §7.8), such as
-    /// `TLS/1.2, HTTP/1.1`. The default is the one protocol that was negotiated.
+    /// Sets the `Upgrade` header of the 101 to a list of protocols, such as `TLS/1.2, HTTP/1.1`. The
+    /// default is the one protocol that was negotiated.
     ///
-    /// The first must be the negotiated one. The others must have been offered too, except that
-    /// `HTTP/1.1` may stand behind `TLS` (RFC 2817 §3.3). Anything else is answered with a 500
-    /// instead of the 101, and goes to
-    /// [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure).
+    /// Use it for a protocol that carries another one, lowest layer first (RFC 9110 §7.8). The first
+    /// protocol must be the negotiated one. The client must have offered the others, except that
+    /// `HTTP/1.1` may come after `TLS` (RFC 2817 §3.3). Otherwise the client gets a 500 in place of the
+    /// 101, and [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure) receives
+    /// [`UpgradeErrorKind::Switch`](crate::UpgradeErrorKind::Switch).
     ///
     /// # Example
     ///
     /// ```
-    /// use tower_upgrade::{Switch, Upgraded};
+    /// use bytes::Bytes;
+    /// use http::Request;
+    /// use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    /// use tower_upgrade::{Switch, UpgradeLayer, Upgraded};
+    /// # use hyper::body::Incoming;
+    /// # use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+    /// # use tower::Layer;
     ///
-    /// let switch = Switch::to(|_io: Upgraded| async {}).protocols("TLS/1.2, HTTP/1.1");
-    /// assert!(format!("{switch:?}").contains("TLS/1.2, HTTP/1.1"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> std::io::Result<()> {
+    /// let layer = UpgradeLayer::new().on("TLS/1.2", |_request: Request<Bytes>| async {
+    ///     // A real handler does the TLS handshake on the connection.
+    ///     Switch::to(|_io: Upgraded| async {}).protocols("TLS/1.2, HTTP/1.1")
+    /// });
+    /// # let inner = tower::service_fn(|_: Request<Incoming>| async {
+    /// #     Ok::<_, std::convert::Infallible>(http::Response::new(String::new()))
+    /// # });
+    /// # let (mut client, server) = tokio::io::duplex(1024);
+    /// # let service = TowerToHyperService::new(layer.layer(inner));
+    /// # tokio::spawn(
+    /// #     hyper::server::conn::http1::Builder::new()
+    /// #         .serve_connection(TokioIo::new(server), service)
+    /// #         .with_upgrades(),
+    /// # );
+    ///
+    /// // `layer` wraps a service, and `client` is the other end of a connection to it.
+    /// let request =
+    ///     "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: TLS/1.2\r\n\r\n";
+    /// client.write_all(request.as_bytes()).await?;
+    /// let mut answer = String::new();
+    /// client.read_to_string(&mut answer).await?;
+    /// assert!(answer.contains("upgrade: TLS/1.2, HTTP/1.1\r\n"));
+    /// # Ok(())
+    /// # }
     /// ```
     pub fn protocols(mut self, protocols: impl Into<String>) -> Self {
         self.protocols = Some(protocols.into());
         self
     }
 
-    /// Divides the switch into the header section of the 101 and what runs behind it.
+    /// Divides the switch into the headers of the 101 and the function that runs after it.
     pub(crate) fn into_parts(
         self,
         protocol: &Protocol<'_>,
@@ -187,7 +249,7 @@ impl fmt::Debug for Switch {
     }
 }
 
-/// Returns the `Upgrade` field for a list of protocols, if it may be the answer to `offer`.
+/// Returns the `Upgrade` header value for a list of protocols, if `offer` allows it.
 fn stack(protocols: &str, negotiated: &Protocol<'_>, offer: &HeaderMap) -> Option<HeaderValue> {
     let members = protocols.split(',').map(|member| member.trim_matches([' ', '\t']));
     let stack: Vec<Protocol<'_>> =
@@ -196,15 +258,15 @@ fn stack(protocols: &str, negotiated: &Protocol<'_>, offer: &HeaderMap) -> Optio
     if lowest != negotiated || !negotiation::all_offered(offer, &stack) {
         return None;
     }
-    let mut field = negotiated.to_string();
+    let mut value = negotiated.to_string();
     for protocol in upper {
-        field.push_str(", ");
-        field.push_str(&protocol.to_string());
+        value.push_str(", ");
+        value.push_str(&protocol.to_string());
     }
-    HeaderValue::try_from(field).ok()
+    HeaderValue::try_from(value).ok()
 }
 
-/// The error for a [`Switch`] that names protocols that it may not switch to.
+/// The error for a [`Switch`] whose protocols the offer does not allow.
 #[derive(Debug)]
 pub(crate) struct InvalidSwitch {
     protocols: String,
@@ -214,7 +276,7 @@ impl fmt::Display for InvalidSwitch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` is not a list that starts with the negotiated protocol and has only offered ones",
+            "`{}` has to start with the negotiated protocol and to name only protocols that were offered",
             self.protocols.escape_debug(),
         )
     }
@@ -222,7 +284,7 @@ impl fmt::Display for InvalidSwitch {
 
 impl std::error::Error for InvalidSwitch {}
 
-/// What a run may return: `()`, or a `Result` of it with any error.
+/// The return type of the function given to [`Switch::to`]: `()`, or `Result<(), E>` with any error.
 ///
 /// # Example
 ///
@@ -241,11 +303,11 @@ impl std::error::Error for InvalidSwitch {}
             `std::io::Result<()>`"
 )]
 pub trait IntoOutcome {
-    /// Converts the end of a run.
+    /// Converts the output of the function.
     ///
     /// # Errors
     ///
-    /// Returns the error that the run ended with.
+    /// Returns the function's error.
     fn into_outcome(self) -> Result<(), BoxError>;
 }
 
@@ -264,7 +326,7 @@ where
     }
 }
 
-/// Whether a field belongs to the HTTP connection or to content, neither of which a 101 leaves.
+/// Whether a 101 cannot have this header, because it is about the HTTP connection or about a body.
 fn is_forbidden(name: &HeaderName) -> bool {
     const FORBIDDEN: [HeaderName; 7] = [
         CONNECTION,

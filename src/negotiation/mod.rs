@@ -1,5 +1,5 @@
-//! Decision 1, whose request is it, from the head alone: without waiting, without allocating. And
-//! what else is asked of the lists in `Upgrade` and `Connection`.
+//! Decision 1: which handler takes the request, or none. It depends on the head alone, and neither waits
+//! nor allocates. This module also parses the lists in `Upgrade` and `Connection`.
 
 pub(crate) mod length;
 pub(crate) mod protocol;
@@ -15,10 +15,10 @@ use self::{
     protocol::{Offer, Pattern, Protocol, is_token},
 };
 
-/// Whose order counts when a request offers several protocols that handlers are registered for.
+/// Whose order decides when a request offers several registered protocols.
 ///
-/// RFC 9110 §7.8 lists the client's offers in descending preference and lets the server
-/// disregard that.
+/// The client lists its offers in descending preference, and the server may ignore that order (RFC
+/// 9110 §7.8).
 ///
 /// # Example
 ///
@@ -30,14 +30,14 @@ use self::{
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Preference {
-    /// The first protocol of the request that a handler accepts. The default.
+    /// The client's order: the first offer that a handler accepts. The default.
     #[default]
     Client,
-    /// The first registration that accepts one of the offers.
+    /// The order of registration: the first handler that accepts one of the offers.
     Server,
 }
 
-/// A registration, as far as negotiation needs to know it.
+/// The parts of a registration that negotiation needs.
 pub(crate) trait Candidate {
     fn pattern(&self) -> &Pattern;
     fn body_limit(&self) -> usize;
@@ -45,7 +45,7 @@ pub(crate) trait Candidate {
     fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool;
 }
 
-/// Why a request is the inner service's. The later ones are closer to an upgrade.
+/// Why a request goes to the inner service. Later variants are closer to an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Decline {
     Request,
@@ -57,10 +57,10 @@ pub(crate) enum Decline {
     Capacity,
 }
 
-/// Finds the candidate that owns the request, the protocol to switch to, and the length of the body
-/// that comes first.
+/// Finds the candidate that takes the request, the protocol to switch to, and the length of the
+/// request's body.
 ///
-/// `body` is the length of the request's body, or `None` if it cannot be trusted.
+/// `body` is `None` if the length cannot be trusted.
 pub(crate) fn choose<'c, 'a, C>(
     head: &'a request::Parts,
     body: Option<Length>,
@@ -71,9 +71,9 @@ where
     'c: 'a,
     C: Candidate,
 {
-    // RFC 9110 §7.8 has HTTP/1.0 ignore the field, RFC 9113 §8.2.2 forbids it in HTTP/2.
-    // CONNECT asks for a tunnel of its own (RFC 9110 §9.3.6). TRACE asks for the request to be
-    // reflected, which no other protocol does.
+    // RFC 9110 §7.8: a server ignores `Upgrade` in HTTP/1.0. RFC 9113 §8.2.2: HTTP/2 forbids it.
+    // CONNECT asks for a tunnel of its own (RFC 9110 §9.3.6). TRACE asks for an echo of the request,
+    // which no other protocol sends.
     if head.version != Version::HTTP_11 || [Method::CONNECT, Method::TRACE].contains(&head.method) {
         return Err(Decline::Request);
     }
@@ -85,8 +85,8 @@ where
     if offers.is_empty() {
         return Err(Decline::Upgrade);
     }
-    // Bytes of a body that is not read to its end would become bytes of the new protocol, and a
-    // client that waits for a 100 has to get one.
+    // Unread bytes of a body would become bytes of the new protocol. So the body has to be read, and a
+    // client that waits for a 100 before it sends the body has to get one.
     let body = body.filter(|body| body.is_zero() || expectation_can_be_met(&head.headers));
 
     let mut decline = Decline::Unregistered;
@@ -119,7 +119,7 @@ where
     choice.ok_or(decline)
 }
 
-/// Whether the `Connection` field is well-formed and has this option (RFC 9110 §7.6.1).
+/// Whether the `Connection` header is well-formed and has this option (RFC 9110 §7.6.1).
 pub(crate) fn names_connection_option(headers: &HeaderMap, option: &str) -> bool {
     let mut named = false;
     let well_formed = visit_members(headers, CONNECTION, |member| {
@@ -129,25 +129,25 @@ pub(crate) fn names_connection_option(headers: &HeaderMap, option: &str) -> bool
     well_formed.is_some() && named
 }
 
-/// Adds the option `upgrade` to `Connection` unless it is there: RFC 9110 §7.8 allows no `Upgrade`
-/// without it.
+/// Adds the option `upgrade` to `Connection` unless it is there. RFC 9110 §7.8 requires it beside
+/// `Upgrade`.
 pub(crate) fn add_upgrade_option(headers: &mut HeaderMap) {
     if names_connection_option(headers, "upgrade") {
         return;
     }
-    let lines: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
+    let values: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    // hyper joins the lines, and an empty one would make an empty member, which RFC 9110 §5.6.1.1
+    // hyper joins the values. An empty one would make an empty member, which RFC 9110 §5.6.1.1
     // forbids.
-    for line in lines.into_iter().filter(|line| !line.as_bytes().trim_ascii().is_empty()) {
-        headers.append(CONNECTION, line);
+    for value in values.into_iter().filter(|value| !value.as_bytes().trim_ascii().is_empty()) {
+        headers.append(CONNECTION, value);
     }
 }
 
-/// Whether each of these protocols may be named in a 101 to a request with these `Upgrade` lines.
+/// Whether a 101 to a request with these `Upgrade` headers may name each of these protocols.
 ///
-/// RFC 9110 §7.8 forbids what was not offered. Behind TLS an unoffered `HTTP/1.1` may stand all
-/// the same: RFC 2817 §3.3 names the stack, whose upper layer goes on as it was.
+/// RFC 9110 §7.8 allows only protocols that were offered. The exception is `HTTP/1.1` after `TLS`: RFC
+/// 2817 §3.3 names both, although the upper one does not change.
 pub(crate) fn all_offered(headers: &HeaderMap, protocols: &[Protocol<'_>]) -> bool {
     let mut offers = [Offer::NONE; MEMBERS];
     let Some(offers) = parse_offers(headers, &mut offers) else {
@@ -162,13 +162,13 @@ pub(crate) fn all_offered(headers: &HeaderMap, protocols: &[Protocol<'_>]) -> bo
 
 /// Whether hyper will send the 100 that has to precede the 101 (RFC 9110 §7.8).
 ///
-/// hyper recognises one line of exactly this value. Any other way to name the expectation would
-/// leave a client waiting that is about to be told to switch.
+/// hyper recognises a single `Expect` header with exactly this value. With any other spelling, the
+/// client would wait for a 100 that never comes.
 fn expectation_can_be_met(headers: &HeaderMap) -> bool {
     const EXPECTATION: &[u8] = b"100-continue";
 
-    let mut lines = headers.get_all(EXPECT).iter().map(HeaderValue::as_bytes);
-    let (first, rest) = (lines.next(), lines.next());
+    let mut values = headers.get_all(EXPECT).iter().map(HeaderValue::as_bytes);
+    let (first, rest) = (values.next(), values.next());
     if rest.is_none() && first.is_none_or(|value| value.eq_ignore_ascii_case(EXPECTATION)) {
         return true;
     }
@@ -180,11 +180,11 @@ fn expectation_can_be_met(headers: &HeaderMap) -> bool {
     })
 }
 
-/// Writes the members of the `Upgrade` field, in the order of preference, into an array that is
-/// long enough, and returns them.
+/// Parses the `Upgrade` header into an array, in the client's order of preference, and returns the
+/// part of the array that is filled.
 ///
-/// Returns `None` if the field is malformed or over a limit. RFC 9110 §7.8 lets a server ignore an
-/// offer, and acting on a part of one is never right.
+/// Returns `None` if the header is malformed or over a limit. RFC 9110 §7.8 lets a server ignore an
+/// offer, and acting on half of one would be wrong.
 fn parse_offers<'m, 'a>(
     headers: &'a HeaderMap,
     members: &'m mut [Offer<'a>; MEMBERS],
@@ -198,25 +198,25 @@ fn parse_offers<'m, 'a>(
     Some(&members[..len])
 }
 
-/// Calls `visit` with each non-empty member of a list-valued field, over all its lines
-/// (RFC 9110 §5.3 and §5.6.1), until it returns `None`.
+/// Calls `visit` with each non-empty member of a list header, over all its values (RFC 9110 §5.3 and
+/// §5.6.1), until `visit` returns `None`.
 ///
-/// Returns `None` if `visit` did, or if the field is over a limit.
+/// Returns `None` if `visit` did, or if the header is over a limit.
 pub(crate) fn visit_members<'a>(
     headers: &'a HeaderMap,
     name: HeaderName,
     mut visit: impl FnMut(&'a [u8]) -> Option<()>,
 ) -> Option<()> {
-    let (mut octets, mut members) = (0, 0);
-    for line in headers.get_all(name) {
-        octets += line.len();
-        if octets > OCTETS {
+    let (mut bytes, mut members) = (0, 0);
+    for value in headers.get_all(name) {
+        bytes += value.len();
+        if bytes > BYTES {
             return None;
         }
-        // A recipient ignores empty members (RFC 9110 §5.6.1.2). Of the ASCII whitespace that is
-        // trimmed, a field value can hold only space and tab.
-        let lines_members = line.as_bytes().split(|&octet| octet == b',').map(<[u8]>::trim_ascii);
-        for member in lines_members.filter(|member| !member.is_empty()) {
+        // A recipient ignores empty members (RFC 9110 §5.6.1.2). `trim_ascii` trims more than the space
+        // and tab of RFC 9110 §5.6.3, but a header value can hold no other whitespace.
+        let trimmed = value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii);
+        for member in trimmed.filter(|member| !member.is_empty()) {
             members += 1;
             if members > MEMBERS {
                 return None;
@@ -227,11 +227,11 @@ pub(crate) fn visit_members<'a>(
     Some(())
 }
 
-/// How many members a field may have. More than any client offers; few enough for an array.
+/// How many members a list header may have: more than any client offers, and few enough for an array.
 pub(crate) const MEMBERS: usize = 64;
 
-/// How many octets the lines of a field may have together.
-const OCTETS: usize = 8 * 1024;
+/// How many bytes the values of a list header may have together.
+const BYTES: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests;

@@ -1,18 +1,18 @@
-//! What stands in an `Upgrade` field: protocols, and the patterns under which handlers are registered.
+//! Protocols in an `Upgrade` header, and the patterns that handlers are registered with.
 
 use std::{borrow::Cow, error::Error, fmt, hash, str::FromStr};
 
 use http::HeaderValue;
 
-/// A protocol as the `Upgrade` field writes it: a name, and perhaps a version (RFC 9110 §7.8).
+/// A protocol in an `Upgrade` header: a name, and an optional version (RFC 9110 §7.8).
 ///
-/// Names compare without regard to ASCII case; versions compare exactly. Both are tokens
-/// (RFC 9110 §5.6.2), so neither is ever empty or holds a space, a comma or a second slash.
+/// Names compare without regard to ASCII case, and versions compare exactly. Both are tokens
+/// (RFC 9110 §5.6.2), so neither is empty or has a space, a comma or a slash.
 ///
-/// While a request is negotiated a `Protocol` borrows from it. The one that was agreed is owned:
-/// it stands in the extensions of the request that
-/// [`UpgradeHandler::upgrade`](crate::UpgradeHandler::upgrade) gets, and in
-/// [`Upgraded::protocol`](crate::Upgraded::protocol).
+/// [`UpgradeHandler::accepts`](crate::UpgradeHandler::accepts) gets a `Protocol` that borrows from the
+/// request. The negotiated one is owned. It is in the extensions of the request that
+/// [`UpgradeHandler::upgrade`](crate::UpgradeHandler::upgrade) gets, and
+/// [`Upgraded::protocol`](crate::Upgraded::protocol) returns it.
 ///
 /// # Example
 ///
@@ -38,17 +38,17 @@ pub struct Protocol<'a> {
 }
 
 impl Protocol<'_> {
-    /// Returns the name, in the spelling of the registration or of the text that was parsed.
+    /// Returns the name, spelled as in the registration or in the text that was parsed.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Returns the version, if there is one.
+    /// Returns the version, if the protocol has one.
     pub fn version(&self) -> Option<&str> {
         self.version.as_deref()
     }
 
-    /// Returns the same protocol, detached from what it borrows.
+    /// Returns the protocol with its own copy of the text.
     pub fn into_owned(self) -> Protocol<'static> {
         Protocol {
             name: Cow::Owned(self.name.into_owned()),
@@ -57,7 +57,7 @@ impl Protocol<'_> {
     }
 
     pub(crate) fn to_header_value(&self) -> HeaderValue {
-        HeaderValue::try_from(self.to_string()).expect("tokens and a slash make a field value")
+        HeaderValue::try_from(self.to_string()).expect("tokens and a slash make a header value")
     }
 
     /// Whether `offer` is this protocol.
@@ -74,7 +74,7 @@ impl FromStr for Protocol<'static> {
     ///
     /// # Errors
     ///
-    /// Fails unless the name, and the version behind a slash, are tokens.
+    /// Fails if the name, or the version after a slash, is not a token.
     fn from_str(text: &str) -> Result<Self, InvalidProtocol> {
         Offer::parse(text.as_bytes()).ok_or_else(|| InvalidProtocol { text: text.into() })?;
         let (name, version) = match text.split_once('/') {
@@ -108,10 +108,10 @@ impl Eq for Protocol<'_> {}
 
 impl hash::Hash for Protocol<'_> {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
-        for octet in self.name.bytes() {
-            state.write_u8(octet.to_ascii_lowercase());
+        for byte in self.name.bytes() {
+            state.write_u8(byte.to_ascii_lowercase());
         }
-        // No token holds an octet of 0xff, so no two protocols write the same sequence.
+        // No token has the byte 0xff, so no two protocols write the same sequence.
         state.write_u8(0xff);
         self.version.hash(state);
     }
@@ -145,7 +145,7 @@ impl fmt::Display for InvalidProtocol {
 
 impl Error for InvalidProtocol {}
 
-/// One member of a request's `Upgrade` field, checked but not yet looked up.
+/// One member of a request's `Upgrade` header, checked but not yet looked up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Offer<'a> {
     name: &'a [u8],
@@ -153,22 +153,22 @@ pub(crate) struct Offer<'a> {
 }
 
 impl<'a> Offer<'a> {
-    /// Fills the places of an array that no member took.
+    /// Fills the unused part of an array.
     pub(crate) const NONE: Self = Offer { name: &[], version: None };
 
     pub(crate) const HTTP_11: Self = Offer { name: b"HTTP", version: Some(b"1.1") };
 
     /// `protocol = protocol-name [ "/" protocol-version ]`, RFC 9110 §7.8.
     pub(crate) fn parse(member: &'a [u8]) -> Option<Self> {
-        let mut parts = member.splitn(2, |&octet| octet == b'/');
+        let mut parts = member.splitn(2, |&byte| byte == b'/');
         let name = parts.next().filter(|name| is_token(name))?;
         let version = parts.next();
-        // A slash is no token character, so a second one fails here.
+        // A slash is not a token character, so a second one fails here.
         version.is_none_or(is_token).then_some(Offer { name, version })
     }
 }
 
-/// What a handler is registered for.
+/// The protocols that a handler is registered for.
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
     name: Box<str>,
@@ -179,7 +179,7 @@ pub(crate) struct Pattern {
 enum VersionRule {
     Absent,
     Exactly(Box<str>),
-    /// Any version, and none as well.
+    /// Any version, or none.
     Any,
 }
 
@@ -190,7 +190,7 @@ impl Pattern {
         Ok(Self {
             version: match protocol.version() {
                 None => VersionRule::Absent,
-                // An asterisk is a token, so a version could be written so. None ever was.
+                // An asterisk is a token, and so a valid version, but no protocol has it.
                 Some("*") => VersionRule::Any,
                 Some(version) => VersionRule::Exactly(version.into()),
             },
@@ -198,27 +198,26 @@ impl Pattern {
         })
     }
 
-    /// Returns what clients send for a well-known protocol if they never send what this pattern
-    /// stands for.
+    /// Returns the spelling that clients send, if this pattern misspells a well-known protocol.
     pub(crate) fn misspells(&self) -> Option<&'static str> {
         let is = |name| self.name.eq_ignore_ascii_case(name);
         let has_version = matches!(self.version, VersionRule::Exactly(_));
         if is("ws") || is("wss") || (is("websocket") && has_version) {
-            // The version of WebSocket is in a header of its own (RFC 6455 §4.1).
+            // WebSocket has its version in `Sec-WebSocket-Version` (RFC 6455 §4.1).
             Some("websocket")
         } else if is("h2") || (is("h2c") && has_version) {
-            // `h2` is the name for TLS, where ALPN takes the place of `Upgrade` (RFC 9113 §3.1).
+            // `h2` is HTTP/2 over TLS, which is negotiated by ALPN, not by `Upgrade` (RFC 9113 §3.1).
             Some("h2c")
         } else {
             None
         }
     }
 
-    /// Returns the protocol to agree on if the offer is one of this pattern's.
+    /// Returns the protocol to agree on if the offer matches this pattern.
     ///
-    /// The name is spelled as registered. Only a version can be the client's own text, and it
-    /// is a checked token (RFC 9110 §7.8: names match case-insensitively, and no rule for
-    /// versions means that they match exactly).
+    /// The name is spelled as registered. Only a version can be text of the client, and it is a checked
+    /// token. RFC 9110 §7.8 matches names case-insensitively and has no rule for versions, so versions
+    /// match exactly.
     pub(crate) fn protocol<'a>(&'a self, offer: Offer<'a>) -> Option<Protocol<'a>> {
         if !self.name.as_bytes().eq_ignore_ascii_case(offer.name) {
             return None;
@@ -248,14 +247,14 @@ impl fmt::Display for Pattern {
     }
 }
 
-/// Whether these octets are a token, RFC 9110 §5.6.2.
-pub(crate) fn is_token(octets: &[u8]) -> bool {
-    !octets.is_empty() && octets.iter().all(|&octet| is_token_character(octet))
+/// Whether these bytes are a token (RFC 9110 §5.6.2).
+pub(crate) fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_character(byte))
 }
 
-const fn is_token_character(octet: u8) -> bool {
+const fn is_token_character(byte: u8) -> bool {
     matches!(
-        octet,
+        byte,
         b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`'
             | b'|' | b'~' | b'0'..=b'9' | b'a'..=b'z' | b'A'..=b'Z'
     )

@@ -1,4 +1,4 @@
-//! Whose a request is, as tables. The ids are those of the requirements.
+//! Tables of which handler takes a request. The ids are those of the requirements.
 
 use std::{cell::RefCell, iter};
 
@@ -6,12 +6,12 @@ use http::Request;
 
 use super::*;
 
-mod fields;
 mod generators;
+mod headers;
 mod oracle;
 mod order;
 
-/// What the tests register, and what it was asked.
+/// A registration that logs its `accepts` calls.
 struct Registered<'l> {
     pattern: Pattern,
     body_limit: usize,
@@ -42,7 +42,7 @@ impl Candidate for Registered<'_> {
 /// The protocols that every vector of the requirements may assume.
 const FIXTURE: [&str; 6] = ["websocket", "h2c", "TLS/*", "connect-udp", "foo/*", "bar/2"];
 
-/// What `choose` is asked about, apart from the header section.
+/// The arguments of `choose`, except the headers.
 #[derive(Clone, Copy, Debug)]
 struct Question<'a> {
     registered: &'a [&'a str],
@@ -65,7 +65,7 @@ const QUESTION: Question<'static> = Question {
 };
 
 impl Question<'_> {
-    /// Returns the pattern that won and the protocol, and who was asked about which protocol.
+    /// Returns the chosen pattern and protocol, and the log of `accepts` calls.
     fn ask(&self, head: &request::Parts) -> (Option<(String, String)>, Vec<String>) {
         let log = RefCell::default();
         let register = |pattern: &&str| Registered {
@@ -88,34 +88,34 @@ impl Question<'_> {
     }
 }
 
-/// Makes a head of lines divided by line feeds. What is behind `": "` is the value, unchanged.
-fn head(lines: impl AsRef<[u8]>) -> request::Parts {
+/// Makes a head from headers divided by line feeds. The text after `": "` is the value, unchanged.
+fn head(text: impl AsRef<[u8]>) -> request::Parts {
     let (mut head, ()) = Request::new(()).into_parts();
-    head.headers = headers(lines.as_ref());
+    head.headers = headers(text.as_ref());
     head
 }
 
-fn headers(lines: &[u8]) -> HeaderMap {
-    let lines = lines.split(|&octet| octet == b'\n').filter(|line| !line.is_empty());
+fn headers(text: &[u8]) -> HeaderMap {
+    let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
     lines
         .map(|line| {
-            let colon = line.windows(2).position(|octets| octets == b": ").unwrap();
+            let colon = line.windows(2).position(|bytes| bytes == b": ").unwrap();
             let name = HeaderName::from_bytes(&line[..colon]).unwrap();
             (name, HeaderValue::from_bytes(&line[colon + 2..]).unwrap())
         })
         .collect()
 }
 
-/// Makes a head that asks for an upgrade. Line feeds divide the lines of `Upgrade`.
+/// Makes a head that asks for an upgrade. Line feeds divide the values of `Upgrade`.
 fn offering(value: &str) -> request::Parts {
     head("connection: upgrade\nupgrade: ".to_owned() + &value.replace('\n', "\nupgrade: "))
 }
 
-/// Rows of header lines, and the protocol that is switched to.
+/// Rows of headers, and the protocol that is switched to.
 #[track_caller]
 fn check<const N: usize>(rows: [(&str, Option<&str>); N]) {
-    for (lines, expected) in rows {
-        assert_eq!(QUESTION.answer(&head(lines)).as_deref(), expected, "{lines:?}");
+    for (text, expected) in rows {
+        assert_eq!(QUESTION.answer(&head(text)).as_deref(), expected, "{text:?}");
     }
 }
 
@@ -130,7 +130,7 @@ fn check_upgrade<const N: usize>(rows: [(&str, Option<&str>); N]) {
 #[test]
 fn a_registered_protocol_is_found_in_the_offer() {
     check_upgrade([
-        // P-01, P-02, R9110-5.2-01: all lines are one list.
+        // P-01, P-02, R9110-5.2-01: all values are one list.
         ("foo", Some("foo")),
         ("nope\nfoo", Some("foo")),
         ("nope, neither\nnor/1\nfoo, websocket", Some("foo")),
@@ -215,7 +215,7 @@ fn one_malformed_member_voids_the_offer() {
         ("\"websocket\"", None),
         ("\"x, foo, y\"", None),
         ("\"x\\\", foo, y\"", None),
-        // P-15: octets beyond ASCII, here as UTF-8.
+        // P-15: bytes beyond ASCII, here as UTF-8.
         ("wéb, foo", None),
     ]);
     // P-15, R9110-5.5-02.
@@ -242,7 +242,7 @@ fn the_connection_option_has_to_be_there_too() {
         ("connection: keep-alive, Upgrade\nupgrade: foo", Some("foo")),
         ("connection: keep-alive\nconnection: Upgrade\nupgrade: foo", Some("foo")),
         ("connection: close, Upgrade\nupgrade: foo", Some("foo")),
-        // P-25: a malformed member voids this field as well.
+        // P-25: a malformed member voids this header as well.
         ("connection: foo bar, upgrade\nupgrade: foo", None),
         ("connection: upgrade\nconnection: foo bar\nupgrade: foo", None),
     ]);

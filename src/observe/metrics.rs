@@ -1,4 +1,4 @@
-//! Metrics, through the `metrics` facade. The crate's documentation has the table of them.
+//! Metrics, through the `metrics` facade. `guide::operating` has a table of them.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use metrics::{counter, gauge, histogram};
 use crate::negotiation::{Decline, protocol::Protocol};
 
 pub(crate) fn declined(decline: Decline) {
-    // A label that is known beforehand costs no allocation, and these requests are forwarded.
+    // A constant label costs no allocation, and a forwarded request is not to allocate.
     macro_rules! declined {
         ($reason:literal) => {
             counter!("http_upgrades_declined_total", "reason" => $reason)
@@ -30,7 +30,7 @@ pub(crate) fn outcome(protocol: &Protocol<'_>, outcome: &'static str) {
         .increment(1);
 }
 
-/// The label `reason` is only there if the rejection has a reason.
+/// Adds the label `reason` only if the rejection has a reason.
 pub(crate) fn rejected(protocol: &Protocol<'_>, reason: Option<&'static str>) {
     let Some(reason) = reason else {
         return outcome(protocol, "rejected");
@@ -51,7 +51,8 @@ pub(crate) fn duration(protocol: &Protocol<'_>, duration: Duration) {
     histogram!("http_upgrade_duration_seconds", "protocol" => label(protocol)).record(duration);
 }
 
-/// The name alone: with `name/*`, a client chooses the version, and each would be a series.
+/// Returns the name without the version. With `name/*` a client chooses the version, and each version
+/// would be a time series.
 fn label(protocol: &Protocol<'_>) -> String {
     protocol.name().to_owned()
 }

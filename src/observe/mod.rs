@@ -1,5 +1,5 @@
-//! What operators see of upgrades: logs, metrics, and the application's callback. The no-op halves
-//! stand in for features that are off.
+//! Logs, metrics, and the application's callback. `no_trace.rs` and `no_metrics.rs` replace the first
+//! two if their features are off.
 
 #[cfg_attr(not(feature = "metrics"), path = "no_metrics.rs")]
 pub(crate) mod metrics;
@@ -14,12 +14,12 @@ use std::{
 
 use crate::error::UpgradeError;
 
-/// Why a request was rejected: for logs and metrics, not for the client.
+/// The reason for a rejection, for logs and metrics. The client does not see it.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "only logs read the other fields"))]
 pub(crate) struct Reason {
     pub(crate) word: Option<&'static str>,
-    /// The origin that was not allowed, and the host that the request was sent to.
+    /// The rejected origin, and the request's host.
     pub(crate) origin: Option<Box<str>>,
     pub(crate) host: Option<Box<str>>,
 }
@@ -35,7 +35,7 @@ impl OnFailure {
 
     pub(crate) fn call(&self, error: UpgradeError) {
         if let Some(callback) = &self.0 {
-            // Its panic would take the answer to the client along.
+            // A panic in the callback would drop the response to the client.
             panic::catch_unwind(AssertUnwindSafe(|| callback(error))).ok();
         }
     }

@@ -38,7 +38,7 @@ pub(crate) fn turned_away(protocol: &Protocol<'_>, outcome: &'static str, head: 
     );
 }
 
-/// Has a future run inside the span that is current now.
+/// Runs a future inside the current span.
 #[cfg(feature = "h2c")]
 pub(crate) fn in_current_span<F: Future>(future: F) -> impl Future<Output = F::Output> + use<F> {
     future.in_current_span()
@@ -50,7 +50,7 @@ pub(crate) fn rejected(
     reason: &Reason,
     head: &request::Parts,
 ) {
-    // Fields that are `None` are not recorded.
+    // `tracing` does not record fields that are `None`.
     info!(
         target: TARGET,
         status = status.as_u16(),
@@ -64,7 +64,7 @@ pub(crate) fn rejected(
     );
 }
 
-/// An axum handler got an offer that no layer asked it about.
+/// Warns of an axum handler that got an offer which no layer handed to it.
 #[cfg(all(feature = "axum", feature = "websocket"))]
 pub(crate) fn unasked(head: &request::Parts) {
     warn!(
@@ -76,9 +76,9 @@ pub(crate) fn unasked(head: &request::Parts) {
     );
 }
 
-/// The span of a connection.
+/// The span of an upgrade.
 ///
-/// The request's own span ends with the 101, so the connection's is a root that follows from it.
+/// The request's own span ends with the 101, so this span is a root that follows from it.
 #[derive(Debug)]
 pub(crate) struct Span(tracing::Span);
 
@@ -121,8 +121,8 @@ impl Span {
 
     pub(crate) fn failed(&self, failure: &UpgradeError) {
         let (kind, source) = (failure.kind(), failure.source());
-        // A 101 that is lost without an outermost layer is a mistake in the configuration. It repeats
-        // itself with each upgrade, and is an error once.
+        // A 101 that is lost without an outermost layer is a mistake in the configuration. It happens
+        // with each upgrade, so only the first is logged as an error.
         let is_mistake = kind == UpgradeErrorKind::Replaced && source.is_some();
         let is_news = is_mistake && !MISTAKE_LOGGED.swap(true, Ordering::Relaxed);
         if kind == UpgradeErrorKind::Panicked || is_news {
@@ -152,5 +152,5 @@ fn reason(decline: Decline) -> &'static str {
 /// Whether this process has logged a lost 101 as an error.
 static MISTAKE_LOGGED: AtomicBool = AtomicBool::new(false);
 
-/// What `RUST_LOG` calls it. The default is the path of this module, which nobody outside knows.
+/// The target for `RUST_LOG`. The default would be the path of this private module.
 const TARGET: &str = "tower_upgrade";

@@ -1,4 +1,4 @@
-//! What a forwarded request costs: nothing.
+//! Allocations: none for a forwarded request, and a known number for a handshake.
 
 use std::{
     convert::Infallible,
@@ -18,7 +18,7 @@ use crate::support::*;
 
 type Req = Request<Empty<Bytes>>;
 
-/// Counts the allocations from the call to the end of the future.
+/// Counts the allocations from `call` until the future is ready.
 fn allocations<S, R, B>(service: &mut S, request: Request<R>) -> u64
 where
     S: Service<Request<R>, Response = Response<B>, Error = Infallible>,
@@ -34,9 +34,9 @@ where
     counted.count_total
 }
 
-fn request(lines: &[(&'static str, &str)]) -> Req {
+fn request(headers: &[(&'static str, &str)]) -> Req {
     let mut request = Request::new(Empty::new());
-    for (name, value) in lines {
+    for (name, value) in headers {
         let name = HeaderName::from_static(name);
         request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
     }
@@ -62,9 +62,9 @@ fn a_forwarded_request_costs_no_allocation_above_the_inner_services() {
     let mut certain = UpgradeLayer::outermost().layer(service.clone());
 
     let members = "x/1, ".repeat(64);
-    let octets = "x".repeat(9_000);
+    let bytes = "x".repeat(9_000);
     let upgrade = ("connection", "keep-alive, upgrade");
-    for lines in [
+    for headers in [
         &[][..],
         &[upgrade],
         &[("upgrade", "foo")],
@@ -73,15 +73,15 @@ fn a_forwarded_request_costs_no_allocation_above_the_inner_services() {
         &[upgrade, ("upgrade", "other/1, other")],
         &[upgrade, ("upgrade", "foo;void")],
         &[upgrade, ("upgrade", &members)],
-        &[upgrade, ("upgrade", &octets)],
+        &[upgrade, ("upgrade", &bytes)],
     ] {
-        let alone = allocations(&mut inner, request(lines));
+        let alone = allocations(&mut inner, request(headers));
         assert_eq!(alone, 1, "the counter counts");
-        assert_eq!(allocations(&mut service, request(lines)), alone, "{lines:?}");
-        // The token of an offer is in an allocation of its own, and once more among the extensions.
-        let offers = lines.iter().any(|(name, _)| *name == "upgrade");
+        assert_eq!(allocations(&mut service, request(headers)), alone, "{headers:?}");
+        // The token of an offer is one allocation, and its entry in the extensions another.
+        let offers = headers.iter().any(|(name, _)| *name == "upgrade");
         let tokens = if offers { 2 } else { 0 };
-        assert_eq!(allocations(&mut certain, request(lines)), alone + tokens, "{lines:?}");
+        assert_eq!(allocations(&mut certain, request(headers)), alone + tokens, "{headers:?}");
     }
 }
 
@@ -92,7 +92,7 @@ fn a_clone_of_the_service_costs_no_allocation_above_the_inner_services() {
     assert_eq!(counted.count_total, 0);
 }
 
-/// The same for a subscriber that has not asked for what is logged of such a request.
+/// The same with a subscriber whose level excludes the event.
 #[cfg(feature = "tracing")]
 #[test]
 fn a_declined_request_costs_no_allocation_if_its_log_level_is_off() {
@@ -108,7 +108,7 @@ fn a_declined_request_costs_no_allocation_if_its_log_level_is_off() {
     });
 }
 
-/// On a router, which boxes bodies of other types than its own.
+/// A router boxes bodies of other types than its own.
 #[cfg(feature = "axum")]
 #[test]
 fn on_a_router_the_layer_for_axum_costs_no_allocation_above_any_other_layer() {
@@ -121,7 +121,7 @@ fn on_a_router_the_layer_for_axum_costs_no_allocation_above_any_other_layer() {
         let mut service = app.into_service::<Body>();
         allocations(&mut service, Request::new(Body::empty()))
     };
-    // It holds something, because axum clones a layer for each request, in a box if it has a size.
+    // The layer has a size, because axum clones a layer for each request and boxes it if it has one.
     let held = log.clone();
     let any_layer = forwarded(app().layer(MapRequestLayer::new(move |request: Request<Body>| {
         let _ = &held;
@@ -135,8 +135,7 @@ fn on_a_router_the_layer_for_axum_costs_no_allocation_above_any_other_layer() {
     assert_eq!(forwarded(app().layer(fixture(&log))), any_layer + 1);
 }
 
-/// What a handshake costs, from the request that is there to the 101 that is ready. At most so many
-/// allocations, so that a change shows.
+/// Limits the allocations of a handshake, from the request to the 101, so that a change shows.
 #[cfg(all(feature = "axum", feature = "websocket"))]
 #[tokio::test(start_paused = true)]
 async fn a_handshake_costs_a_known_number_of_allocations() {
@@ -188,7 +187,7 @@ async fn a_handshake_costs_a_known_number_of_allocations() {
         ("on_inner around a Router", BoxCloneSyncService::new(around), "websocket", 32),
         ("on_inner on a Router", BoxCloneSyncService::new(inside), "websocket", 34),
     ] {
-        // The box of the service's future is this test's own.
+        // The test itself boxes the service's future.
         let counted = handshake(service, upgrade) - 1;
         assert!(counted <= at_most, "{name}: {counted}");
     }

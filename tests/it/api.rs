@@ -1,4 +1,4 @@
-//! What a caller of the API sees: auto traits, `Debug`, the texts of errors, and one panic.
+//! The API for its callers: auto traits, `Debug`, the texts of errors, and panics of `on`.
 
 use std::{
     error::Error,
@@ -22,7 +22,7 @@ use tower_upgrade::{
 
 use crate::support::*;
 
-/// Where a type has a trait, its inherent constant hides the one of `Lacks`.
+/// If a type has a trait, its inherent constant hides the one of `Lacks`.
 struct Of<T: ?Sized>(PhantomData<T>);
 
 trait Lacks {
@@ -45,14 +45,14 @@ impl<T: Unpin + ?Sized> Of<T> {
     const UNPIN: &str = "Unpin ";
 }
 
-/// The auto traits of a type. Not a function, since there `T` would have none of them.
+/// The auto traits of a type. In a generic function, `T` would have none of them.
 macro_rules! auto_traits {
     ($type:ty) => {
         [Of::<$type>::SEND, Of::<$type>::SYNC, Of::<$type>::UNPIN].concat().trim_end()
     };
 }
 
-/// Has no auto trait that is asked about.
+/// Has none of the auto traits.
 type Bare = (*const (), PhantomPinned);
 
 type Handler = fn(Request<Bytes>) -> future::Ready<Switch>;
@@ -68,7 +68,7 @@ fn the_auto_traits_of_types_without_parameters() {
     assert_eq!(auto_traits!(UpgradeError), "Send Sync Unpin");
     assert_eq!(auto_traits!(UpgradeErrorKind), "Send Sync Unpin");
     assert_eq!(auto_traits!(UpgradeLayer), "Send Sync Unpin");
-    // These hold functions, futures, bodies and IO of others, of which only `Send` is asked.
+    // These hold functions, futures, bodies and IO of the user, which need only be `Send`.
     assert_eq!(auto_traits!(Rejection), "Send Unpin");
     assert_eq!(auto_traits!(Switch), "Send Unpin");
     assert_eq!(auto_traits!(Upgraded), "Send Unpin");
@@ -85,7 +85,7 @@ fn the_auto_traits_of_types_with_parameters() {
     assert_eq!(auto_traits!(WithBodyLimit<Bare>), "");
     assert_eq!(auto_traits!(Downcast<DuplexStream>), "Send Sync Unpin");
     assert_eq!(auto_traits!(Downcast<Bare>), "");
-    // A body and a future are polled by one task at a time.
+    // One task at a time polls a body or a future.
     assert_eq!(auto_traits!(UpgradeBody<Full<Bytes>>), "Send Unpin");
     assert_eq!(auto_traits!(UpgradeBody<Bare>), "");
     assert_eq!(auto_traits!(UpgradeFuture<future::Ready<()>>), "Send Unpin");
@@ -160,7 +160,7 @@ async fn debug_names_the_type_of_a_connection_and_its_parts() {
 }
 
 #[test]
-fn an_invalid_protocol_says_what_is_wrong_with_it() {
+fn the_error_of_an_invalid_protocol_says_what_is_wrong() {
     let error = "foo bar".parse::<Protocol<'_>>().unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -195,7 +195,7 @@ fn registering_an_invalid_protocol_panics_with_the_token_and_the_rule() {
 }
 
 #[test]
-fn registering_a_spelling_that_no_client_sends_panics_with_the_one_that_they_send() {
+fn registering_a_misspelled_protocol_panics_with_the_right_spelling() {
     for (spelling, sent) in [
         ("ws", "websocket"),
         ("WSS", "websocket"),
@@ -294,7 +294,7 @@ async fn the_error_of_a_body_that_breaks_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_of_a_switch_to_what_was_not_offered() {
+async fn the_error_of_a_switch_to_a_protocol_that_was_not_offered() {
     let log = Log::default();
     let layer = failing(&log, |_request: Request<Bytes>| async {
         Switch::to(|_io: Upgraded| async {}).protocols("bar")
@@ -311,7 +311,7 @@ async fn the_error_of_a_101_that_an_outer_layer_replaced() {
     Wire::serve(service).exchange(offer()).await.starts_with("HTTP/1.1 200");
     check_failure(
         &log,
-        "Replaced foo/1: the 101 did not leave the server: an outer layer replaced it or gave up",
+        "Replaced foo/1: the 101 did not leave the server: an outer layer replaced or dropped it",
     );
 }
 
@@ -332,15 +332,15 @@ async fn the_error_of_a_server_without_upgrades() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_of_a_connection_that_ends_under_the_101() {
+async fn the_error_of_a_connection_that_closes_before_the_101_is_written() {
     let log = Log::default();
-    // The 101 does not fit into the pipe, and nobody reads it.
+    // The 101 does not fit into the pipe, and the client does not read it.
     let mut wire = Wire::serve_with_buffer(failing(&log, switch).layer(inner(&log)), 8);
     wire.send(offer()).await;
     settle().await;
     drop(wire.io);
     settle().await;
-    check_failure(&log, "Disconnected foo/1: the connection ended before it was switched");
+    check_failure(&log, "Disconnected foo/1: the connection was closed before it was switched");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! In an axum app: where the layer can go, what it costs there, and what handlers return.
+//! The layer in an axum app: its places, and the return values of handlers.
 
 use std::net::SocketAddr;
 
@@ -42,8 +42,8 @@ fn app(log: &Log) -> Router {
         .with_state(log.clone())
 }
 
-fn at(path: &str, lines: &str) -> String {
-    request(&format!("GET {path} HTTP/1.1"), lines)
+fn at(path: &str, headers: &str) -> String {
+    request(&format!("GET {path} HTTP/1.1"), headers)
 }
 
 #[tokio::test(start_paused = true)]
@@ -70,7 +70,7 @@ async fn a_handler_returns_a_switch_after_its_extractors() {
 }
 
 #[tokio::test]
-async fn axum_serves_a_layer_that_is_around_the_whole_router() {
+async fn axum_serves_a_layer_around_the_whole_router() {
     let log = Log::default();
     let app = app(&log);
     let layer = UpgradeLayer::new().on_inner("foo").for_axum();

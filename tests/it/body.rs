@@ -18,16 +18,16 @@ use crate::support::*;
 #[tokio::test(start_paused = true)]
 async fn by_default_a_request_with_a_body_is_forwarded_whole() {
     // P-52, P-53, R9110-7.8-16, KES-04, KES-06
-    for (lines, content, read) in [
+    for (headers, body, read) in [
         ("Content-Length: 5\r\n", "hello", "hello"),
         ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n", "hello"),
         ("Transfer-Encoding: chunked\r\n", "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", "hello"),
         ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n", ""),
     ] {
-        let octets = [offering(lines, content), get("").into_bytes()].concat();
-        for at in 0..octets.len() {
+        let bytes = [offering(headers, body), get("").into_bytes()].concat();
+        for at in 0..bytes.len() {
             let log = Log::default();
-            let received = connect(&log).exchange_split(&octets, at).await;
+            let received = connect(&log).exchange_split(&bytes, at).await;
             received.is(&(String::from(OK) + OK)).and_is_open();
             let first = format!("inner POST /x {read:?} upgradable");
             assert_eq!(log.take(), [first.as_str(), "inner GET /x \"\""], "split at {at}");
@@ -36,31 +36,31 @@ async fn by_default_a_request_with_a_body_is_forwarded_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_takes_a_body_gets_all_of_it_and_the_connection_what_follows() {
+async fn a_handler_gets_the_whole_body_and_the_connection_the_bytes_after_it() {
     // P-52 with a handler that opts in, R9110-7.8-16, S-1, H-4
-    let octets = [offering("Content-Length: 5\r\n", "hello"), b"NP".to_vec()].concat();
-    for at in 0..octets.len() {
+    let bytes = [offering("Content-Length: 5\r\n", "hello"), b"NP".to_vec()].concat();
+    for at in 0..bytes.len() {
         let log = Log::default();
         let mut wire = connect_with_limit(&log, 5);
-        let received = wire.exchange_split(&octets, at).await;
-        received.is(&(switching("foo") + expected_echo(&octets, at)));
+        let received = wire.exchange_split(&bytes, at).await;
+        received.is(&(switching("foo") + expected_echo(&bytes, at)));
         assert!(log.has("foo asked \"hello\""), "split at {at}: {log:?}");
         assert_eq!(log.count("inner"), 0);
     }
 }
 
 /// `NP` arrives in two pieces if it is split.
-fn expected_echo(octets: &[u8], at: usize) -> &'static str {
-    if at == octets.len() - 1 { "[N][P]" } else { "[NP]" }
+fn expected_echo(bytes: &[u8], at: usize) -> &'static str {
+    if at == bytes.len() - 1 { "[N][P]" } else { "[NP]" }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_body_may_come_byte_by_byte() {
     let log = Log::default();
     let mut wire = connect_with_limit(&log, 5);
-    for octet in offering("Content-Length: 5\r\n", "hello") {
+    for byte in offering("Content-Length: 5\r\n", "hello") {
         wire.receive().await.is("");
-        wire.send([octet]).await;
+        wire.send([byte]).await;
     }
     wire.receive().await.is(&switching("foo"));
     assert_eq!(log.take(), ["foo asked \"hello\"", "foo runs foo"]);
@@ -84,15 +84,15 @@ async fn one_byte_over_the_limit_is_forwarded_whole() {
 
 #[tokio::test(start_paused = true)]
 async fn a_chunked_body_is_forwarded_whatever_the_limit() {
-    // P-53, R9112-6.1-02: its length is not known beforehand.
+    // P-53, R9112-6.1-02: the length is not known beforehand.
     let log = Log::default();
     let mut wire = connect_with_limit(&log, 1 << 20);
-    let lines = "Transfer-Encoding: chunked\r\n";
-    wire.exchange(offering(lines, "5\r\nhello\r\n0\r\n\r\n")).await.is(OK).and_is_open();
+    let headers = "Transfer-Encoding: chunked\r\n";
+    wire.exchange(offering(headers, "5\r\nhello\r\n0\r\n\r\n")).await.is(OK).and_is_open();
     assert_eq!(log.take(), ["inner POST /x \"hello\" upgradable"]);
 
-    let lines = "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n";
-    wire.exchange(offering(lines, "5\r\nhello\r\n0\r\n\r\n"))
+    let headers = "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n";
+    wire.exchange(offering(headers, "5\r\nhello\r\n0\r\n\r\n"))
         .await
         .starts_with("HTTP/1.1 200")
         .and_ends();
@@ -120,8 +120,8 @@ async fn a_100_precedes_the_101_where_it_is_expected() {
     for expectation in ["100-continue", "100-Continue"] {
         let log = Log::default();
         let mut wire = connect_with_limit(&log, 5);
-        let lines = format!("Content-Length: 5\r\nExpect: {expectation}\r\n");
-        let received = wire.exchange(offering(&lines, "")).await;
+        let headers = format!("Content-Length: 5\r\nExpect: {expectation}\r\n");
+        let received = wire.exchange(offering(&headers, "")).await;
         received.is("HTTP/1.1 100 Continue\r\n\r\n").and_is_open();
         assert_eq!(log.take(), [""; 0]);
         wire.exchange("helloNP").await.is(&(switching("foo") + "[NP]"));
@@ -130,19 +130,19 @@ async fn a_100_precedes_the_101_where_it_is_expected() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_expectation_of_a_forwarded_request_is_the_inner_services_affair() {
+async fn the_inner_service_decides_about_the_expectation_of_a_forwarded_request() {
     // P-55 with a handler that takes no body
     let log = Log::default();
     let mut wire = connect(&log);
-    let lines = "Content-Length: 5\r\nExpect: 100-continue\r\n";
-    wire.exchange(offering(lines, "")).await.is("HTTP/1.1 100 Continue\r\n\r\n");
+    let headers = "Content-Length: 5\r\nExpect: 100-continue\r\n";
+    wire.exchange(offering(headers, "")).await.is("HTTP/1.1 100 Continue\r\n\r\n");
     wire.exchange("hello").await.is(OK).and_is_open();
     assert_eq!(log.take(), ["inner POST /x \"hello\" upgradable"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_100_that_would_not_be_sent_is_not_waited_for() {
-    // P-56, R9110-10.1.1-07, H-7: hyper sends no 100, or not for sure, so no 101 may follow.
+async fn a_request_that_would_wait_for_an_unsent_100_is_forwarded() {
+    // P-56, R9110-10.1.1-07, H-7: hyper may send no 100, so no 101 may follow.
     for expectation in [
         "Expect: 100-continue, x\r\n",
         "Expect: x,100-CONTINUE\r\n",
@@ -152,8 +152,8 @@ async fn a_100_that_would_not_be_sent_is_not_waited_for() {
     ] {
         let log = Log::default();
         let mut wire = connect_with_limit(&log, 5);
-        let lines = format!("Content-Length: 5\r\n{expectation}");
-        wire.exchange(offering(&lines, "hello")).await.ends_with(OK).and_is_open();
+        let headers = format!("Content-Length: 5\r\n{expectation}");
+        wire.exchange(offering(&headers, "hello")).await.ends_with(OK).and_is_open();
         assert_eq!(log.take(), ["inner POST /x \"hello\" upgradable"], "{expectation}");
     }
 }
@@ -179,11 +179,11 @@ async fn without_a_body_there_is_nothing_to_expect() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_breaks_off_never_reaches_the_handler() {
     // P-57, S-1
-    let octets = offering("Content-Length: 5\r\n", "hell");
-    for end in octets.len() - 4..=octets.len() {
+    let bytes = offering("Content-Length: 5\r\n", "hell");
+    for end in bytes.len() - 4..=bytes.len() {
         let log = Log::default();
         let mut wire = connect_with_limit(&log, 5);
-        wire.send(&octets[..end]).await;
+        wire.send(&bytes[..end]).await;
         tokio::io::AsyncWriteExt::shutdown(&mut wire.io).await.unwrap();
         wire.receive().await.is(BAD_REQUEST).and_ends();
         assert_eq!(log.count("failed foo Body"), 1);
@@ -193,7 +193,7 @@ async fn a_body_that_breaks_off_never_reaches_the_handler() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_cannot_be_read_gets_a_400_that_closes() {
-    // It is an outer layer's body that fails, as a time limit for reading would have it.
+    // An outer layer's body fails, such as one with a time limit for reading.
     let log = Log::default();
     let inner = tower::service_fn(|_: Request<Broken>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
@@ -227,8 +227,8 @@ impl Body for Broken {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_longer_than_it_says_never_reaches_the_handler() {
-    // S-1: an outer layer may hand over a body that is wrong about itself.
+async fn a_body_longer_than_its_size_hint_never_reaches_the_handler() {
+    // S-1: an outer layer may pass on a body with a wrong size hint.
     struct Longer(Full<Bytes>);
 
     impl Body for Longer {
@@ -262,8 +262,8 @@ async fn a_body_longer_than_it_says_never_reaches_the_handler() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_is_not_the_announced_one_is_forwarded() {
-    // S-1: an outer layer that has no use for the body may leave it unread, and pass on another.
-    for lines in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
+    // S-1: an outer layer may leave the body unread, and pass on another.
+    for headers in ["Content-Length: 5\r\n", "Transfer-Encoding: chunked\r\n"] {
         let log = Log::default();
         let inner = tower::service_fn(|_: Request<Full<Bytes>>| async {
             Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok")))
@@ -271,18 +271,18 @@ async fn a_body_that_is_not_the_announced_one_is_forwarded() {
         let upgrade = layer_with_limit(&log, 5).layer(inner);
         let service = upgrade
             .map_request(|request: Request<Incoming>| request.map(|_| Full::<Bytes>::default()));
-        Wire::serve(service).exchange(offering(lines, "")).await.starts_with("HTTP/1.1 200");
+        Wire::serve(service).exchange(offering(headers, "")).await.starts_with("HTTP/1.1 200");
         assert_eq!(log.take(), [""; 0]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn http_1_0_is_sent_no_100() {
+async fn an_http_1_0_client_gets_no_100() {
     // R9110-10.1.1-01
     let log = Log::default();
-    let lines = format!("{FOO}Content-Length: 5\r\nExpect: 100-continue\r\n");
-    let octets = request("POST /x HTTP/1.0", &lines) + "hello";
-    let received = connect_with_limit(&log, 5).exchange(octets).await;
+    let headers = format!("{FOO}Content-Length: 5\r\nExpect: 100-continue\r\n");
+    let bytes = request("POST /x HTTP/1.0", &headers) + "hello";
+    let received = connect_with_limit(&log, 5).exchange(bytes).await;
     received.starts_with("HTTP/1.0 200 OK\r\n").and_ends();
     assert_eq!(log.take(), ["inner POST /x \"hello\""]);
 }

@@ -1,4 +1,5 @@
-//! How much an offer may be, and who of several gets it. The ids are those of the requirements.
+//! The limits of an offer, and the choice between several handlers. The ids are those of the
+//! requirements.
 
 use tower::Layer;
 use tower_upgrade::{Preference, UpgradeHandler, UpgradeLayer};
@@ -6,13 +7,13 @@ use tower_upgrade::{Preference, UpgradeHandler, UpgradeLayer};
 use crate::support::*;
 
 #[tokio::test(start_paused = true)]
-async fn a_field_may_have_64_members() {
+async fn a_header_may_have_64_members() {
     // P-35
     for (members, switched) in [(64, true), (65, false)] {
         let others: Vec<_> = (1..members).map(|n| format!("Upgrade: p{n}\r\n")).collect();
         let others = others.concat();
-        let lines = format!("{CU}{others}Upgrade: foo\r\n");
-        let (received, log) = exchange(get(&lines)).await;
+        let headers = format!("{CU}{others}Upgrade: foo\r\n");
+        let (received, log) = exchange(get(&headers)).await;
         received.starts_with(if switched { "HTTP/1.1 101" } else { "HTTP/1.1 200" });
         assert_eq!(log.count("inner"), usize::from(!switched));
     }
@@ -25,10 +26,10 @@ async fn a_field_may_have_64_members() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_field_may_have_8_kib_over_all_its_lines() {
+async fn a_header_may_have_8_kib_over_all_its_values() {
     // P-33, P-34, S-19
-    let commas = |octets: usize| ",".repeat(octets);
-    for (lines, switched) in [
+    let commas = |bytes: usize| ",".repeat(bytes);
+    for (headers, switched) in [
         (format!("{CU}Upgrade: {}foo\r\n", commas(8 * 1024 - 3)), true),
         (format!("{CU}Upgrade: {}foo\r\n", commas(8 * 1024 - 2)), false),
         (format!("{CU}Upgrade: {}\r\nUpgrade: foo\r\n", commas(8 * 1024 - 3)), true),
@@ -41,14 +42,14 @@ async fn a_field_may_have_8_kib_over_all_its_lines() {
         (format!("{CU}Upgrade: {}\r\n", "f".repeat(300_000)), false),
         (format!("{CU}Upgrade: {}\r\n", "foo,".repeat(10_000)), false),
     ] {
-        let (received, log) = exchange(get(&lines)).await;
+        let (received, log) = exchange(get(&headers)).await;
         received.starts_with(if switched { "HTTP/1.1 101" } else { "HTTP/1.1 200" }).and_is_open();
         assert_eq!(log.count("inner"), usize::from(!switched));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_clients_order_counts_unless_the_servers_is_asked_for() {
+async fn the_clients_order_decides_unless_the_servers_is_set() {
     // P-45, R9110-7.8-01, R9110-7.8-09
     let log = Log::default();
     let layer = UpgradeLayer::new().on("h2c", echo(&log, "h2c")).on("websocket", echo(&log, "ws"));
@@ -60,13 +61,13 @@ async fn the_clients_order_counts_unless_the_servers_is_asked_for() {
         (Preference::Server, "nope, websocket", "websocket"),
     ] {
         let service = layer.clone().preference(preference).layer(inner(&log));
-        let lines = format!("{CU}Upgrade: {offer}\r\n");
-        Wire::serve(service).exchange(get(&lines)).await.is(&switching(expected));
+        let headers = format!("{CU}Upgrade: {offer}\r\n");
+        Wire::serve(service).exchange(get(&headers)).await.is(&switching(expected));
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn candidates_are_asked_until_one_accepts() {
+async fn handlers_are_asked_until_one_accepts() {
     let log = Log::default();
     let layer = UpgradeLayer::new()
         .on("foo", echo(&log, "chat").when(|head| head.uri.path() == "/chat"))
@@ -82,20 +83,20 @@ async fn candidates_are_asked_until_one_accepts() {
         ("/other", "foo", OK.into()),
         ("/nobody", "foo, bar, foo", OK.into()),
     ] {
-        let octets = request(&format!("GET {path} HTTP/1.1"), &format!("{CU}Upgrade: {offer}\r\n"));
-        Wire::serve(service.clone()).exchange(octets).await.is(&expected);
+        let bytes = request(&format!("GET {path} HTTP/1.1"), &format!("{CU}Upgrade: {offer}\r\n"));
+        Wire::serve(service.clone()).exchange(bytes).await.is(&expected);
     }
     let asked: Vec<_> = log.take().into_iter().filter(|event| event.contains("asked")).collect();
     assert_eq!(asked, ["chat asked \"\"", "feed asked \"\"", "bar asked \"\"", "bar asked \"\""]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn ninety_lines_are_not_acted_on_in_part() {
+async fn an_upgrade_header_over_the_limit_is_ignored_as_a_whole() {
     // P-35
     for (first, last) in [("p0", "foo"), ("foo", "p0")] {
         let others: Vec<_> = (1..89).map(|n| format!("Upgrade: p{n}\r\n")).collect();
         let others = others.concat();
-        let lines = format!("{CU}Upgrade: {first}\r\n{others}Upgrade: {last}\r\n");
-        exchange(get(&lines)).await.0.is(OK).and_is_open();
+        let headers = format!("{CU}Upgrade: {first}\r\n{others}Upgrade: {last}\r\n");
+        exchange(get(&headers)).await.0.is(OK).and_is_open();
     }
 }

@@ -1,4 +1,4 @@
-//! Chunked bodies, which a handler can have read up to its limit: Docker's clients send them.
+//! Chunked bodies, read up to the handler's limit. Docker's clients send them.
 
 use http::Request;
 use http_body_util::{BodyExt, Full};
@@ -31,11 +31,11 @@ async fn a_chunked_body_is_read_to_its_end_wherever_it_is_split() {
         ("2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", "hello"),
         ("2;x=y\r\nhe\r\n3\r\nllo\r\n0\r\nX-Trailer: foo\r\n\r\n", "hello"),
     ] {
-        let octets = offering(chunks) + "NP";
-        for at in 0..octets.len() - 2 {
+        let bytes = offering(chunks) + "NP";
+        for at in 0..bytes.len() - 2 {
             let log = Log::default();
             let mut wire = Wire::serve(layer(&log, 5).layer(inner(&log)));
-            let received = wire.exchange_split(octets.as_bytes(), at).await;
+            let received = wire.exchange_split(bytes.as_bytes(), at).await;
             assert_eq!(received.text, switching("foo") + "[NP]", "{chunks:?} split at {at}");
             assert!(log.has(&format!("foo asked {read:?}")), "{chunks:?} split at {at}: {log:?}");
             assert_eq!(log.count("inner"), 0);
@@ -46,11 +46,11 @@ async fn a_chunked_body_is_read_to_its_end_wherever_it_is_split() {
 #[tokio::test(start_paused = true)]
 async fn a_chunked_body_over_the_limit_gets_a_413_and_nothing_after_it_is_read() {
     for chunks in ["6\r\nhello!\r\n0\r\n\r\n", "5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n"] {
-        let octets = offering(chunks) + &get(FOO) + "NP";
-        for at in 0..octets.len() {
+        let bytes = offering(chunks) + &get(FOO) + "NP";
+        for at in 0..bytes.len() {
             let log = Log::default();
             let mut wire = Wire::serve(layer(&log, 5).layer(inner(&log)));
-            let received = wire.exchange_split(octets.as_bytes(), at).await;
+            let received = wire.exchange_split(bytes.as_bytes(), at).await;
             received.is(TOO_LARGE).and_ends();
             assert_eq!(log.count("failed foo Body"), 1, "{log:?}");
             assert_eq!((log.count("foo"), log.count("inner")), (0, 0), "{log:?}");
@@ -59,7 +59,7 @@ async fn a_chunked_body_over_the_limit_gets_a_413_and_nothing_after_it_is_read()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_chunked_body_that_breaks_off_or_is_malformed_gets_a_400_or_an_end() {
+async fn a_chunked_body_that_breaks_off_or_is_malformed_gets_a_400_or_eof() {
     // P-57, S-1
     for chunks in
         ["5\r\nhell", "5\r\nhello\r\n", "z\r\nhello\r\n0\r\n\r\n", "5\r\nhelloX\r\n0\r\n\r\n"]
@@ -84,8 +84,8 @@ async fn a_body_of_a_known_length_has_the_same_limit() {
     for (body, switched) in [("hello", true), ("hello!", false)] {
         let log = Log::default();
         let mut wire = Wire::serve(layer(&log, 5).layer(inner(&log)));
-        let lines = format!("{FOO}Content-Length: {}\r\n", body.len());
-        let received = wire.exchange(post(&lines, body)).await;
+        let headers = format!("{FOO}Content-Length: {}\r\n", body.len());
+        let received = wire.exchange(post(&headers, body)).await;
         if switched {
             received.is(&switching("foo"))
         } else {
@@ -95,18 +95,18 @@ async fn a_body_of_a_known_length_has_the_same_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_100_precedes_the_101_here_too() {
+async fn a_100_precedes_the_101_for_a_chunked_body_too() {
     // P-55, R9110-7.8-17
     let log = Log::default();
     let mut wire = Wire::serve(layer(&log, 5).layer(inner(&log)));
-    let lines = format!("{FOO}Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n");
-    wire.exchange(post(&lines, "")).await.is("HTTP/1.1 100 Continue\r\n\r\n").and_is_open();
+    let headers = format!("{FOO}Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n");
+    wire.exchange(post(&headers, "")).await.is("HTTP/1.1 100 Continue\r\n\r\n").and_is_open();
     wire.exchange("5\r\nhello\r\n0\r\n\r\nNP").await.is(&(switching("foo") + "[NP]"));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_chunked_body_that_an_outer_layer_replaced_is_forwarded() {
-    // S-1: the client's own may be unread.
+    // S-1: the client's own body may be unread.
     let log = Log::default();
     let service = ServiceBuilder::new()
         .map_request(|request: Request<Incoming>| request.map(|_| Full::from("hello")))

@@ -1,4 +1,4 @@
-//! What handlers decide, and what the client sees of it.
+//! Decisions of handlers, and the responses that the client gets.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::support::*;
 
 const OFFER: &str = "Connection: upgrade\r\nUpgrade: foo/1\r\n";
 
-/// A connection to a layer whose handler for every version of `foo` decides so.
+/// Serves a layer whose handler for every version of `foo` returns this decision.
 fn deciding<D>(log: &Log, decision: impl Fn() -> D + Clone + Send + Sync + 'static) -> Wire
 where
     D: IntoSwitch + Send + 'static,
@@ -32,7 +32,7 @@ where
     Wire::serve(layer.layer(inner(log)))
 }
 
-fn refusing<R>(rejection: impl Fn() -> R + Clone + Send + Sync + 'static) -> Wire
+fn rejecting<R>(rejection: impl Fn() -> R + Clone + Send + Sync + 'static) -> Wire
 where
     R: Into<Rejection> + Send + 'static,
 {
@@ -47,7 +47,7 @@ fn idle() -> Switch {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fields_of_the_handler_are_in_the_101() {
+async fn headers_of_the_handler_are_in_the_101() {
     let mut wire = deciding(&Log::default(), || {
         idle()
             .header(SERVER, HeaderValue::from_static("a"))
@@ -61,7 +61,7 @@ async fn fields_of_the_handler_are_in_the_101() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fields_that_may_not_stand_in_a_101_are_dropped() {
+async fn headers_that_a_101_cannot_have_are_ignored() {
     // R9110-8.6-01, R9112-6.1-01, R9110-7.6.1-05, R7540-3.2.1-03, H-8
     let mut wire = deciding(&Log::default(), || {
         let names = [
@@ -91,12 +91,12 @@ async fn a_stack_of_protocols_is_named_lowest_first() {
     let layer = UpgradeLayer::new()
         .on("TLS/*", |_request: Request<Bytes>| async { idle().protocols("TLS/1.2,HTTP/1.1") });
     let service = layer.layer(inner(&log));
-    let octets = get(&format!("{CU}Upgrade: TLS/1.2\r\n"));
-    Wire::serve(service).exchange(octets).await.is(&switching("TLS/1.2, HTTP/1.1"));
+    let bytes = get(&format!("{CU}Upgrade: TLS/1.2\r\n"));
+    Wire::serve(service).exchange(bytes).await.is(&switching("TLS/1.2, HTTP/1.1"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_101_never_names_what_was_not_offered() {
+async fn a_101_never_names_a_protocol_that_was_not_offered() {
     // R9110-7.8-08
     for protocols in [
         "bar/2",
@@ -111,8 +111,8 @@ async fn a_101_never_names_what_was_not_offered() {
     ] {
         let log = Log::default();
         let mut wire = deciding(&log, move || idle().protocols(protocols));
-        let lines = format!("{OFFER}Upgrade: bar\r\n");
-        wire.exchange(get(&lines)).await.starts_with("HTTP/1.1 500").and_is_open();
+        let headers = format!("{OFFER}Upgrade: bar\r\n");
+        wire.exchange(get(&headers)).await.starts_with("HTTP/1.1 500").and_is_open();
         let failures = log.take();
         assert_eq!(failures.len(), 1);
         assert!(failures[0].starts_with("failed foo/1 Switch: "), "{failures:?}");
@@ -120,24 +120,24 @@ async fn a_101_never_names_what_was_not_offered() {
         wire.exchange(get("")).await.is(OK);
     }
     let mut wire = deciding(&Log::default(), || idle().protocols("FOO/1, bar"));
-    let lines = format!("{OFFER}Upgrade: bar\r\n");
-    wire.exchange(get(&lines)).await.is(&switching("foo/1, bar"));
+    let headers = format!("{OFFER}Upgrade: bar\r\n");
+    wire.exchange(get(&headers)).await.is(&switching("foo/1, bar"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_the_handlers_response_and_the_connection_goes_on() {
+async fn a_rejection_is_the_handlers_response_and_the_connection_stays_open() {
     // R9931-5-01
-    let mut wire = refusing(|| StatusCode::FORBIDDEN);
-    let refusal = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
-    wire.exchange(get(OFFER)).await.is(refusal).and_is_open();
+    let mut wire = rejecting(|| StatusCode::FORBIDDEN);
+    let rejection = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
+    wire.exchange(get(OFFER)).await.is(rejection).and_is_open();
     wire.exchange(get("")).await.is(OK).and_is_open();
-    // What was sent early is the next request, R9931-3-02.
-    wire.exchange(get(OFFER) + &get("")).await.is(&format!("{refusal}{OK}")).and_is_open();
+    // R9931-3-02: bytes sent early are the next request.
+    wire.exchange(get(OFFER) + &get("")).await.is(&format!("{rejection}{OK}")).and_is_open();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_may_stream_its_content() {
-    let mut wire = refusing(|| {
+async fn a_rejection_may_stream_its_body() {
+    let mut wire = rejecting(|| {
         let chunk = |text| Ok::<_, std::io::Error>(Frame::data(Bytes::from_static(text)));
         let chunks = StreamMockBuilder::new()
             .next(chunk(b"no "))
@@ -157,34 +157,34 @@ async fn a_refusal_may_stream_its_content() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_426_says_what_to_switch_to() {
+async fn a_426_names_the_protocol_to_switch_to() {
     // R9110-7.8-10, R9110-15.5.22-01, R9110-7.8-14
     let status = "HTTP/1.1 426 Upgrade Required\r\n";
-    let mut wire = refusing(|| StatusCode::UPGRADE_REQUIRED);
+    let mut wire = rejecting(|| StatusCode::UPGRADE_REQUIRED);
     let expected =
         format!("{status}upgrade: foo/1\r\nconnection: upgrade\r\ncontent-length: 0\r\n\r\n");
     wire.exchange(get(OFFER)).await.is(&expected).and_is_open();
 
-    let with = |lines: &[(HeaderName, &'static str)]| {
+    let with = |headers: &[(HeaderName, &'static str)]| {
         let mut response = Response::builder().status(426);
-        for (name, value) in lines {
+        for (name, value) in headers {
             response = response.header(name, *value);
         }
         response.body(Full::<Bytes>::default()).unwrap()
     };
-    let mut wire = refusing(move || with(&[(UPGRADE, "foo/2"), (CONNECTION, "")]));
+    let mut wire = rejecting(move || with(&[(UPGRADE, "foo/2"), (CONNECTION, "")]));
     // R9110-5.6.1.1-01: no empty member.
     let expected =
         format!("{status}upgrade: foo/2\r\nconnection: upgrade\r\ncontent-length: 0\r\n\r\n");
     wire.exchange(get(OFFER)).await.is(&expected).and_is_open();
 
-    let mut wire = refusing(move || with(&[(UPGRADE, "foo/2"), (CONNECTION, "close")]));
+    let mut wire = rejecting(move || with(&[(UPGRADE, "foo/2"), (CONNECTION, "close")]));
     let expected = format!(
         "{status}upgrade: foo/2\r\nconnection: upgrade, close\r\ncontent-length: 0\r\n\r\n"
     );
     wire.exchange(get(OFFER)).await.is(&expected).and_ends();
 
-    let mut wire = refusing(move || with(&[(UPGRADE, "foo/2"), (CONNECTION, "Upgrade, close")]));
+    let mut wire = rejecting(move || with(&[(UPGRADE, "foo/2"), (CONNECTION, "Upgrade, close")]));
     let expected = format!(
         "{status}upgrade: foo/2\r\nconnection: Upgrade, close\r\ncontent-length: 0\r\n\r\n"
     );
@@ -192,9 +192,9 @@ async fn a_426_says_what_to_switch_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn any_refusal_that_names_protocols_has_the_option_for_it() {
+async fn any_rejection_that_names_protocols_has_the_connection_option() {
     // R9110-7.8-11, R9110-7.8-14
-    let mut wire = refusing(|| {
+    let mut wire = rejecting(|| {
         Response::builder().header(UPGRADE, "foo/2").body(Full::<Bytes>::default()).unwrap()
     });
     let expected =
@@ -203,15 +203,15 @@ async fn any_refusal_that_names_protocols_has_the_option_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interim_status_is_no_refusal() {
+async fn an_interim_status_becomes_a_500() {
     for status in [100, 101, 103] {
-        let mut wire = refusing(move || StatusCode::from_u16(status).unwrap());
+        let mut wire = rejecting(move || StatusCode::from_u16(status).unwrap());
         wire.exchange(get(OFFER)).await.starts_with("HTTP/1.1 500").and_is_open();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_while_deciding_is_a_500_and_the_connection_goes_on() {
+async fn a_panic_while_deciding_is_a_500_and_the_connection_stays_open() {
     // P-64, S-21
     let log = Log::default();
     let mut wire = deciding(&log, || -> Switch { panic!("out of {}", "luck") });
@@ -230,7 +230,7 @@ async fn a_panic_while_deciding_is_a_500_and_the_connection_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_on_the_connection_ends_it() {
+async fn a_panic_on_the_connection_closes_it() {
     for at_once in [true, false] {
         let log = Log::default();
         let mut wire = deciding(&log, move || {
@@ -248,7 +248,7 @@ async fn a_panic_on_the_connection_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_error_on_the_connection_ends_it_and_is_reported() {
+async fn an_error_on_the_connection_closes_it_and_is_reported() {
     let log = Log::default();
     let mut wire = deciding(&log, || Switch::to(|_io: Upgraded| async { Err("no more") }));
     wire.exchange(get(OFFER)).await.is(&switching("foo/1")).and_ends();
@@ -256,7 +256,7 @@ async fn an_error_on_the_connection_ends_it_and_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_goes_while_the_handler_decides_drops_the_decision() {
+async fn a_client_that_disconnects_while_the_handler_decides_cancels_the_decision() {
     struct Dropped(Log);
     impl Drop for Dropped {
         fn drop(&mut self) {
@@ -287,7 +287,7 @@ async fn every_answer_has_one_date() {
     for status in [None, Some(StatusCode::FORBIDDEN), Some(StatusCode::UPGRADE_REQUIRED)] {
         let mut wire = deciding(&Log::default(), move || status.map_or_else(|| Ok(idle()), Err));
         wire.send(get(OFFER)).await;
-        let (received, _) = wire.receive_octets().await;
+        let (received, _) = wire.receive_bytes().await;
         let received = String::from_utf8(received).unwrap();
         assert_eq!(received.matches("\r\ndate: ").count(), 1, "{received}");
     }

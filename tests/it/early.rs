@@ -1,4 +1,4 @@
-//! A client's IO that sends a first message in the same write as the handshake.
+//! A client's IO that sends its first message in the same write as the handshake.
 
 use std::{
     io,
@@ -8,24 +8,23 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// Appends octets to the first write, which has to be the whole request.
+/// Appends bytes to the first write, which has to be the whole request.
 ///
-/// No client does this by itself, as it cannot know yet that the server will switch. One may
-/// do so all the same, and a network may join what was sent apart.
+/// A client should wait for the 101, but not every client does.
 pub(crate) struct Early<T> {
     io: T,
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
 }
 
 impl<T> Early<T> {
-    /// Sends this as a text message, in one frame.
+    /// Sends `text` as a text message in one frame.
     pub(crate) fn text(io: T, text: &str) -> Self {
         let length = u8::try_from(text.len()).ok().filter(|length| *length < 126);
         let length = length.expect("a short text");
         // A mask of zeros leaves the text as it is.
-        let mut octets = vec![0x81, 0x80 + length, 0, 0, 0, 0];
-        octets.extend(text.as_bytes());
-        Self { io, octets }
+        let mut bytes = vec![0x81, 0x80 + length, 0, 0, 0, 0];
+        bytes.extend(text.as_bytes());
+        Self { io, bytes }
     }
 }
 
@@ -38,15 +37,15 @@ where
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.octets.is_empty() {
+        if self.bytes.is_empty() {
             return Pin::new(&mut self.io).poll_write(cx, buf);
         }
-        let both = [buf, &self.octets].concat();
+        let both = [buf, &self.bytes].concat();
         let written = ready!(Pin::new(&mut self.io).poll_write(cx, &both))?;
         if written < both.len() {
             return Poll::Ready(Err(io::Error::other("the first write was cut")));
         }
-        self.octets.clear();
+        self.bytes.clear();
         Poll::Ready(Ok(buf.len()))
     }
 

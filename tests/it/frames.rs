@@ -1,4 +1,4 @@
-//! Messages, by way of each framing crate, with a client that is somebody else's.
+//! WebSocket messages with each framing crate. The client is another crate.
 
 use std::future::Future;
 
@@ -50,7 +50,7 @@ async fn fastwebsockets() {
     broken_frame(echo::fastwebsockets).await;
 }
 
-/// The first message is in the server's hands before the handshake is done.
+/// The server has the first message before the handshake is done.
 async fn messages<F, Fut>(run: F)
 where
     F: Fn(Upgraded, Handshake) -> Fut + Send + Sync + 'static,
@@ -86,7 +86,7 @@ where
     assert_eq!(log.take(), [""; 0]);
 }
 
-/// More than the pipe holds at once: the handler reads and writes in turns.
+/// The message is larger than the pipe, so the handler reads and writes in turns.
 async fn large_message<F, Fut>(run: F)
 where
     F: Fn(Upgraded, Handshake) -> Fut + Send + Sync + 'static,
@@ -95,12 +95,12 @@ where
 {
     let mut client = connect(&Log::default(), run).await;
     assert_eq!(receive(&mut client).await, Message::text("early"));
-    let octets: Vec<u8> = (0..PIPE * 3).map(|at| u8::try_from(at % 251).unwrap()).collect();
-    client.send(Message::binary(octets.clone())).await.unwrap();
-    assert_eq!(receive(&mut client).await, Message::binary(octets));
+    let bytes: Vec<u8> = (0..PIPE * 3).map(|at| u8::try_from(at % 251).unwrap()).collect();
+    client.send(Message::binary(bytes.clone())).await.unwrap();
+    assert_eq!(receive(&mut client).await, Message::binary(bytes));
 }
 
-/// What a framing crate objects to ends the connection and is reported.
+/// An error of a framing crate closes the connection and is reported.
 async fn broken_frame<F, Fut>(run: F)
 where
     F: Fn(Upgraded, Handshake) -> Fut + Send + Sync + 'static,
@@ -140,5 +140,5 @@ async fn receive(client: &mut WebSocketStream<Early<DuplexStream>>) -> Message {
     client.next().await.unwrap().unwrap()
 }
 
-/// Octets that a pipe holds in each direction.
+/// How many bytes a pipe holds in each direction.
 const PIPE: usize = 64 * 1024;

@@ -1,4 +1,4 @@
-//! `on_inner`: the inner service decides about a protocol, in its usual place.
+//! `on_inner`: the inner service decides whether to switch.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -27,7 +27,7 @@ fn layer(log: &Log) -> UpgradeLayer {
     UpgradeLayer::new().on_inner("foo/*").on_failure(move |error| failures.push(describe(&error)))
 }
 
-/// Switches at `/yes` and after a while at `/slow`; what else is asked for is a plain page.
+/// Switches at `/yes`, and after a while at `/slow`. Other paths are plain pages.
 async fn answer(log: Log, request: Request<Incoming>) -> Result<Answer, Infallible> {
     let path = request.uri().path().to_owned();
     log.push(format!("inner {path}"));
@@ -55,21 +55,21 @@ fn deciding(
     service_fn(move |request| answer(log.clone(), request))
 }
 
-fn at(path: &str, lines: &str) -> String {
-    request(&format!("GET {path} HTTP/1.1"), lines)
+fn at(path: &str, headers: &str) -> String {
+    request(&format!("GET {path} HTTP/1.1"), headers)
 }
 
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nserver: inner\r\n\
                         connection: upgrade\r\nupgrade: foo\r\n\r\n";
 
 #[tokio::test(start_paused = true)]
-async fn the_inner_service_says_yes_wherever_the_request_is_split() {
-    let octets = at("/yes", FOO) + "NP";
-    for split in 0..octets.len() - 2 {
+async fn the_inner_service_switches_wherever_the_request_is_split() {
+    let bytes = at("/yes", FOO) + "NP";
+    for split in 0..bytes.len() - 2 {
         let log = Log::default();
         let layer = layer(&log);
         let mut wire = Wire::serve(layer.layer(deciding(&log)));
-        let received = wire.exchange_split(octets.as_bytes(), split).await;
+        let received = wire.exchange_split(bytes.as_bytes(), split).await;
         received.is(&(SWITCHED.to_owned() + "[NP]")).and_is_open();
         assert_eq!(log.take()[..3], ["inner /yes", "offered foo", "foo runs foo"]);
         let stats = layer.connections().stats();
@@ -81,15 +81,15 @@ async fn the_inner_service_says_yes_wherever_the_request_is_split() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn everything_else_that_it_answers_is_sent_as_it_is() {
+async fn every_other_response_is_sent_as_it_is() {
     let log = Log::default();
     let layer = layer(&log);
     let mut wire = Wire::serve(layer.layer(deciding(&log)));
     wire.exchange(at("/no", FOO)).await.is(OK).and_is_open();
     wire.exchange(at("/yes", "")).await.is(OK).and_is_open();
     // A version that the client chose is the protocol that is agreed on.
-    let lines = format!("{CU}Upgrade: foo/7\r\n");
-    let received = wire.exchange(at("/yes", &lines) + "NP").await;
+    let headers = format!("{CU}Upgrade: foo/7\r\n");
+    let received = wire.exchange(at("/yes", &headers) + "NP").await;
     received.is(&(SWITCHED.replace("foo", "foo/7") + "[NP]"));
     let stats = layer.connections().stats();
     assert_eq!((stats.rejected, stats.switched, stats.declined.unaccepted), (0, 1, 1));
@@ -99,13 +99,13 @@ async fn everything_else_that_it_answers_is_sent_as_it_is() {
 async fn a_request_with_a_body_is_forwarded_without_the_offer() {
     let log = Log::default();
     let mut wire = Wire::serve(layer(&log).layer(deciding(&log)));
-    let lines = format!("{FOO}Content-Length: 5\r\n");
-    wire.exchange(at("/yes", &lines) + "hello").await.starts_with(OK);
+    let headers = format!("{FOO}Content-Length: 5\r\n");
+    wire.exchange(at("/yes", &headers) + "hello").await.starts_with(OK);
     assert_eq!(log.take(), ["inner /yes"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_handshake_timeout_begins_with_the_yes() {
+async fn the_handshake_timeout_begins_with_the_switch() {
     let log = Log::default();
     let layer = layer(&log).handshake_timeout(Duration::from_secs(5));
     let mut wire = Wire::serve(layer.layer(deciding(&log)));
@@ -116,13 +116,13 @@ async fn the_handshake_timeout_begins_with_the_yes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_is_taken_with_the_yes() {
+async fn a_place_is_taken_with_the_switch() {
     let log = Log::default();
     let layer = layer(&log).max_connections(1);
     let service = layer.layer(deciding(&log));
     let mut first = Wire::serve(service.clone());
     first.exchange(at("/yes", FOO)).await.is(SWITCHED);
-    // No plain page is turned away, and no yes is carried out.
+    // Plain pages are answered, and switches get a 503.
     let mut second = Wire::serve(service);
     second.exchange(at("/no", FOO)).await.is(OK).and_is_open();
     second.exchange(at("/yes", FOO)).await.starts_with("HTTP/1.1 503").and_is_open();
@@ -138,13 +138,13 @@ async fn a_place_is_taken_with_the_yes() {
     assert_eq!(layer.connections().stats().drained, 1);
 }
 
-/// A connection whose middleware, between the layer and the inner service, does this.
+/// Serves a layer with middleware between it and the inner service.
 fn between(log: &Log, change: fn(Answer) -> Answer) -> Wire {
     Wire::serve(layer(log).layer(deciding(log).map_response(change)))
 }
 
 #[tokio::test(start_paused = true)]
-async fn headers_of_the_middleware_between_get_onto_the_101_if_it_can_have_them() {
+async fn headers_of_middleware_in_between_are_in_the_101_if_it_can_have_them() {
     let log = Log::default();
     let mut wire = between(&log, |mut response| {
         for (name, value) in [
@@ -164,7 +164,7 @@ async fn headers_of_the_middleware_between_get_onto_the_101_if_it_can_have_them(
 }
 
 #[tokio::test(start_paused = true)]
-async fn middleware_that_changes_or_rebuilds_the_response_has_the_last_word() {
+async fn middleware_may_replace_the_response_and_then_nothing_is_switched() {
     type Change = fn(Answer) -> Answer;
 
     let changes: [(Change, &str); 3] = [
@@ -176,7 +176,7 @@ async fn middleware_that_changes_or_rebuilds_the_response_has_the_last_word() {
             "HTTP/1.1 403",
         ),
         (|_| Response::new(Full::from("ok")), "HTTP/1.1 200"),
-        // Without the extensions of the old one, nobody can tell what it stood for.
+        // A response without the extensions of the old one has lost the switch.
         (
             |response| {
                 let (head, body) = response.into_parts();
@@ -195,7 +195,7 @@ async fn middleware_that_changes_or_rebuilds_the_response_has_the_last_word() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn published_middleware_between_lets_the_yes_through() {
+async fn published_middleware_in_between_passes_the_switch_on() {
     let log = Log::default();
     let service = ServiceBuilder::new()
         .layer(layer(&log))
@@ -204,8 +204,8 @@ async fn published_middleware_between_lets_the_yes_through() {
         .layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, Duration::from_secs(9)))
         .layer(CatchPanicLayer::new())
         .service(deciding(&log));
-    let lines = format!("{FOO}Accept-Encoding: gzip\r\n");
-    let received = Wire::serve(service).exchange(at("/yes", &lines) + "NP").await;
+    let headers = format!("{FOO}Accept-Encoding: gzip\r\n");
+    let received = Wire::serve(service).exchange(at("/yes", &headers) + "NP").await;
     received.starts_with("HTTP/1.1 101").ends_with("\r\n\r\n[NP]");
 }
 
@@ -225,8 +225,8 @@ async fn a_switch_that_no_layer_takes_is_a_500_and_never_a_bare_101() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_switch_that_was_taken_for_a_clone_is_a_500_and_reported() {
-    // Two layers, of which the outer one sees a clone of what the inner one took.
+async fn a_switch_that_was_already_taken_is_a_500_and_is_reported() {
+    // The outer of two layers sees a clone of the response that the inner one took.
     #[derive(Clone)]
     struct Kept(http::Extensions);
 
@@ -252,7 +252,7 @@ async fn a_switch_that_was_taken_for_a_clone_is_a_500_and_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_two_layers_the_inner_one_takes_the_yes() {
+async fn of_two_layers_the_inner_one_takes_the_switch() {
     let log = Log::default();
     let (outer, inner) = (layer(&log), layer(&log));
     let mut wire = Wire::serve(outer.layer(inner.layer(deciding(&log))));
@@ -261,7 +261,7 @@ async fn of_two_layers_the_inner_one_takes_the_yes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn below_an_outermost_layer_the_yes_is_as_certain_as_a_handlers() {
+async fn below_an_outermost_layer_a_switch_is_as_certain_as_a_handlers() {
     let log = Log::default();
     let certain = |change: fn(Response<_>) -> Response<_>| {
         let service = ServiceBuilder::new()
@@ -285,7 +285,7 @@ async fn below_an_outermost_layer_the_yes_is_as_certain_as_a_handlers() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn axums_own_extractor_still_works_inside() {
+async fn axums_own_extractor_still_works_in_the_inner_service() {
     let app = Router::new().route(
         "/{room}",
         any(|Path(room): Path<String>, ws: WebSocketUpgrade| async move {
@@ -296,9 +296,9 @@ async fn axums_own_extractor_still_works_inside() {
     );
     let layer = UpgradeLayer::new().on_inner("websocket");
     let mut wire = Wire::serve(app.layer(layer.clone()));
-    let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+    let headers = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
                  Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
-    let received = wire.exchange(at("/lobby", lines)).await;
+    let received = wire.exchange(at("/lobby", headers)).await;
     received.starts_with("HTTP/1.1 101").ends_with("\u{5}lobby");
     assert_eq!(layer.connections().stats().switched, 0);
 }

@@ -1,4 +1,4 @@
-//! The connection that a handler gets.
+//! `Upgraded`: the connection that a handler gets.
 
 use std::{
     io::{self, IoSlice},
@@ -24,8 +24,8 @@ use tower_upgrade::{Downcast, Switch, UpgradeLayer, Upgraded};
 
 use crate::support::*;
 
-/// A layer whose handler takes the connection apart, and answers with the octets that were read
-/// ahead, in brackets, before it echoes.
+/// A layer whose handler calls `downcast`, sends the bytes that were read ahead in brackets, and then
+/// echoes.
 fn taking_apart<T>() -> UpgradeLayer
 where
     T: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -43,31 +43,31 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn octets_sent_early_are_the_first_to_be_read() {
-    // P-58, R6455-4.1-wait, H-11. However they are split, none is lost or read as HTTP.
+async fn bytes_sent_early_are_the_first_to_be_read() {
+    // P-58, R6455-4.1-wait, H-11: no byte is lost or read as HTTP, wherever they are split.
     let early = b"GET / HTTP/1.1\r\n\r\n\0\xff";
-    let octets = [get(FOO).as_bytes(), early].concat();
-    for at in 0..=octets.len() {
+    let bytes = [get(FOO).as_bytes(), early].concat();
+    for at in 0..=bytes.len() {
         let log = Log::default();
         let mut wire = connect(&log);
-        wire.send(&octets[..at]).await;
+        wire.send(&bytes[..at]).await;
         settle().await;
-        wire.send(&octets[at..]).await;
+        wire.send(&bytes[at..]).await;
         settle().await;
         let mut received = Vec::new();
         tokio::time::timeout(std::time::Duration::from_secs(1), wire.io.read_to_end(&mut received))
             .await
             .unwrap_err();
-        let head = received.windows(4).position(|octets| octets == b"\r\n\r\n").unwrap() + 4;
+        let head = received.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
         let mut echoed = received[head..].to_vec();
-        echoed.retain(|octet| !b"[]".contains(octet));
+        echoed.retain(|byte| !b"[]".contains(byte));
         assert_eq!(echoed, early, "split at {at}");
         assert_eq!(log.count("inner"), 0);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_half_closed_client_is_an_end_of_reading_and_still_gets_its_answer() {
+async fn a_half_closed_client_is_read_to_eof_and_still_gets_its_answer() {
     // KES-09
     let log = Log::default();
     let mut wire = connect(&log);
@@ -90,8 +90,8 @@ async fn downcast_reaches_the_io_behind_http1_builder() {
 #[tokio::test(start_paused = true)]
 async fn downcast_reaches_the_io_behind_the_auto_builder() {
     // The builder reads ahead to find out the version, so the request is split everywhere too.
-    let octets = get(FOO) + "early";
-    for at in 0..octets.len() {
+    let bytes = get(FOO) + "early";
+    for at in 0..bytes.len() {
         let (client, server) = tokio::io::duplex(1 << 16);
         let service = taking_apart::<DuplexStream>().layer(inner(&Log::default()));
         let service = TowerToHyperService::new(service);
@@ -99,10 +99,10 @@ async fn downcast_reaches_the_io_behind_the_auto_builder() {
             .serve_connection_with_upgrades(TokioIo::new(server), service)
             .into_owned();
         let mut wire = Wire::of(client, connection);
-        let received = wire.exchange_split(octets.as_bytes(), at).await;
-        // What comes with the end of the request is read ahead.
+        let received = wire.exchange_split(bytes.as_bytes(), at).await;
+        // Bytes that arrive with the end of the request are read ahead.
         let (read_ahead, rest) =
-            "early".split_at((at + "early".len()).checked_sub(octets.len()).unwrap_or(5));
+            "early".split_at((at + "early".len()).checked_sub(bytes.len()).unwrap_or(5));
         received.is(&format!("{}foo[{read_ahead}]{rest}", switching("foo")));
     }
 }
@@ -127,7 +127,7 @@ async fn downcast_reaches_the_socket_behind_axum_serve() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn downcast_to_another_type_gives_the_connection_back_whole() {
+async fn downcast_to_another_type_returns_the_connection_unchanged() {
     let layer = UpgradeLayer::new().on("foo", |_request: Request<Bytes>| async {
         Switch::to(|io: Upgraded| async {
             let mut io = io.downcast::<TcpStream>().unwrap_err();
@@ -141,7 +141,7 @@ async fn downcast_to_another_type_gives_the_connection_back_whole() {
     wire.exchange(get(FOO) + "early").await.is(&(switching("foo") + "early")).and_ends();
 }
 
-/// Counts how it is written to.
+/// Counts plain and vectored writes.
 struct Counting {
     io: DuplexStream,
     writes: Arc<Mutex<Vec<usize>>>,
@@ -212,9 +212,9 @@ async fn vectored_writes_arrive_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_pipeline_flush_hyper_loses_the_101_if_early_bytes_are_there() {
-    // H-17: hyper's own fault, and that of bare hyper too. If this fails, hyper has changed, and the
-    // documentation can say less.
+async fn with_pipeline_flush_hyper_loses_the_101_if_there_are_early_bytes() {
+    // H-17: bare hyper does so too. If this test fails, hyper has changed, and the documentation no
+    // longer has to warn of it.
     let log = Log::default();
     for (early, expected) in [("", switching("foo")), ("NP", String::from("[NP]"))] {
         let (client, server) = tokio::io::duplex(1 << 16);

@@ -1,4 +1,4 @@
-//! How long a body is when an outer layer hides it: the head says it, and the body is held to it.
+//! The length of a body whose size an outer layer hides: the head has it, and the body is held to it.
 
 use std::{
     convert::Infallible,
@@ -18,7 +18,7 @@ use tower_upgrade::BoxError;
 
 use crate::support::*;
 
-/// A body that hides how long it is, as a stream does and as many layers have it.
+/// A body that hides its size, as a stream does and the bodies of many layers.
 struct Hidden<B>(B);
 
 impl<B> Body for Hidden<B>
@@ -36,8 +36,7 @@ where
     }
 }
 
-/// A connection to a handler for `foo` that takes this much, behind a layer that makes another body
-/// of each.
+/// Serves a handler for `foo` with this limit, below a layer that wraps each body.
 fn behind<B>(log: &Log, limit: usize, wrap: fn(Incoming) -> B) -> Wire
 where
     B: Body<Data = Bytes> + Send + 'static,
@@ -53,33 +52,33 @@ where
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_a_layer_hides_the_length_of_the_body_the_head_says_it() {
-    for (lines, content, read) in [
+async fn the_head_has_the_length_of_a_body_whose_size_a_layer_hides() {
+    for (headers, body, read) in [
         ("", "", ""),
         ("Content-Length: 0\r\n", "", ""),
         ("Content-Length: 5\r\n", "hello", "hello"),
     ] {
-        let octets = [offering(lines, content), b"NP".to_vec()].concat();
-        for at in 0..octets.len() - 2 {
+        let bytes = [offering(headers, body), b"NP".to_vec()].concat();
+        for at in 0..bytes.len() - 2 {
             let log = Log::default();
             let mut wire = behind(&log, 5, Hidden);
-            wire.exchange_split(&octets, at).await.is(&(switching("foo") + "[NP]"));
-            assert!(log.has(&format!("foo asked {read:?}")), "{lines:?} split at {at}: {log:?}");
+            wire.exchange_split(&bytes, at).await.is(&(switching("foo") + "[NP]"));
+            assert!(log.has(&format!("foo asked {read:?}")), "{headers:?} split at {at}: {log:?}");
         }
     }
-    // Over the limit, and of no length at all.
-    for (lines, content) in
+    // A body over the limit, and a chunked one.
+    for (headers, body) in
         [("Content-Length: 6\r\n", "hello!"), ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n")]
     {
         let log = Log::default();
-        behind(&log, 5, Hidden).exchange(offering(lines, content)).await.ends_with("ok");
+        behind(&log, 5, Hidden).exchange(offering(headers, body)).await.ends_with("ok");
         assert_eq!(log.take(), ["inner /x"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn behind_a_time_limit_for_the_body_a_request_is_switched() {
-    for (lines, content) in [("", ""), ("Content-Length: 5\r\n", "hello")] {
+    for (headers, body) in [("", ""), ("Content-Length: 5\r\n", "hello")] {
         let log = Log::default();
         let service = ServiceBuilder::new()
             .layer(RequestBodyTimeoutLayer::new(Duration::from_secs(60)))
@@ -87,7 +86,7 @@ async fn behind_a_time_limit_for_the_body_a_request_is_switched() {
             .service_fn(|_: Request<_>| async {
                 Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok")))
             });
-        let received = Wire::serve(service).exchange(offering(lines, content)).await;
+        let received = Wire::serve(service).exchange(offering(headers, body)).await;
         received.is(&switching("foo")).and_is_open();
     }
 }
@@ -108,7 +107,7 @@ async fn a_hidden_body_of_another_length_than_the_head_says_gets_a_400_that_clos
         received.is(BAD_REQUEST).and_ends();
         assert_eq!((log.count("failed foo Body"), log.count("foo asked")), (1, 0), "{log:?}");
     }
-    // Without a length in the head there is no body.
+    // A head without a length announces no body.
     let log = Log::default();
     let mut wire = behind(&log, 50, |_| Hidden(Full::<Bytes>::from("h")));
     wire.exchange(get(FOO)).await.is(BAD_REQUEST).and_ends();

@@ -1,11 +1,11 @@
-//! One binary: what goes over the wire, octet for octet, and what a caller of the API sees.
+//! One test binary: the bytes on the wire, and the API for its callers.
 #![allow(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
 mod support;
 
 #[cfg(feature = "websocket")]
 mod early;
-// The handlers that the example shows are those that are tested.
+// The tests run the handlers of the example.
 #[cfg(feature = "websocket")]
 #[path = "../../examples/frames/echo.rs"]
 mod echo;
@@ -37,7 +37,7 @@ mod peers;
 mod placement;
 mod places;
 mod readiness;
-mod refused;
+mod rejected;
 mod replaced;
 mod robustness;
 mod security;

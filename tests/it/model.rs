@@ -1,4 +1,4 @@
-//! Random histories of a layer's connections, against a model that only counts.
+//! Random histories of a layer's connections, compared with a model that only counts.
 
 use std::{future, sync::Arc, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::support::*;
 const LIMIT: usize = 5;
 const HANDSHAKE: Duration = Duration::from_secs(1000);
 
-/// Decides as the path says, and waits first if the query says so.
+/// The path chooses the decision, and a query has the handler wait first.
 fn layer(release: &Arc<Notify>) -> UpgradeLayer {
     let release = Arc::clone(release);
     let handler = move |request: Request<Bytes>| {
@@ -27,7 +27,7 @@ fn layer(release: &Arc<Notify>) -> UpgradeLayer {
                 release.notified().await;
             }
             match request.uri().path() {
-                "/refuse" => Err(StatusCode::FORBIDDEN),
+                "/reject" => Err(StatusCode::FORBIDDEN),
                 "/panic" => panic!("as asked"),
                 "/stuck" => Ok(Switch::to(|io: Upgraded| talk(io, false))),
                 _ => Ok(Switch::to(|io: Upgraded| talk(io, true))),
@@ -40,7 +40,7 @@ fn layer(release: &Arc<Notify>) -> UpgradeLayer {
         .handshake_timeout(HANDSHAKE)
 }
 
-/// Does what the client's octets say, until the client is gone or, if polite, until it is told.
+/// Obeys the client's bytes, until the client is gone or, if polite, until a drain.
 async fn talk(mut io: Upgraded, polite: bool) -> Result<(), &'static str> {
     let draining = io.draining();
     let told = async { if polite { draining.await } else { future::pending().await } };
@@ -57,12 +57,12 @@ async fn talk(mut io: Upgraded, polite: bool) -> Result<(), &'static str> {
     }
 }
 
-/// What the model knows of a connection that has a place.
+/// The state of a connection that has a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// Waits to be released, and then takes this path.
     Pending(&'static str),
-    /// Its content has not come.
+    /// The request's body has not arrived.
     Reading,
     Running {
         polite: bool,
@@ -93,10 +93,10 @@ struct Model {
 }
 
 impl Model {
-    /// The decision of a handler that is not kept waiting. Returns the state that follows.
+    /// Counts the decision of a handler, and returns the next state.
     fn decide(&mut self, path: &str) -> Option<State> {
         match path {
-            "/refuse" => self.counts.rejected += 1,
+            "/reject" => self.counts.rejected += 1,
             "/panic" => self.counts.panicked += 1,
             "/stuck" => {
                 self.counts.switched += 1;
@@ -110,7 +110,7 @@ impl Model {
         None
     }
 
-    /// The client is gone, which is a failure unless it was switched.
+    /// Counts a client that is gone, which is a failure unless it was switched.
     fn lose(&mut self, state: State) {
         self.counts.failed += u64::from(!matches!(state, State::Running { .. }));
     }
@@ -129,7 +129,7 @@ impl Model {
     }
 }
 
-/// A small generator: a history is its seed.
+/// A small random generator. A seed determines a history.
 struct Dice(u64);
 
 impl Dice {
@@ -157,7 +157,7 @@ impl History {
     async fn step(&mut self) {
         match self.dice.roll(24) {
             0..10 => self.open().await,
-            10..12 => self.open_without_content().await,
+            10..12 => self.open_without_body().await,
             12..15 => self.release(),
             15..18 => self.tell(b'p').await,
             18 => self.tell(b'e').await,
@@ -170,7 +170,7 @@ impl History {
     }
 
     async fn open(&mut self) {
-        let path = ["/polite", "/stuck", "/refuse", "/panic"][self.dice.roll(4)];
+        let path = ["/polite", "/stuck", "/reject", "/panic"][self.dice.roll(4)];
         let wait = self.dice.roll(3) == 0;
         let mut wire = Wire::serve(self.layer.layer(inner(&Log::default())));
         let target = if wait { format!("{path}?wait") } else { path.into() };
@@ -185,7 +185,7 @@ impl History {
         self.model.others.push(wire);
     }
 
-    async fn open_without_content(&mut self) {
+    async fn open_without_body(&mut self) {
         let mut wire = Wire::serve(self.layer.layer(inner(&Log::default())));
         wire.send(post(&format!("{FOO}Content-Length: 5\r\n"), "hell")).await;
         if self.model.takes() {
@@ -273,7 +273,7 @@ impl History {
         self.drain();
         let left = self.model.connections.len();
         let shutdown = self.layer.connections().shutdown(Duration::from_secs(10)).await;
-        // `drain` above has already told the polite ones, which have not run since.
+        // The polite handlers know of the drain above, and have not run since.
         assert_eq!((shutdown.finished, shutdown.aborted), (before - left, left));
         assert_eq!(begun.elapsed(), Duration::from_secs(if left > 0 { 10 } else { 0 }));
         self.model.counts.aborted += left as u64;
@@ -281,7 +281,7 @@ impl History {
     }
 }
 
-/// Panics that a history asks for would fill the output.
+/// The panics of a history would fill the output.
 fn silence_expected_panics() {
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -327,7 +327,7 @@ async fn after_every_history_no_place_is_taken() {
         all.panicked += counts.panicked;
         all.aborted += counts.aborted;
     }
-    // The histories come by everything that can happen.
+    // The histories cover every event.
     let Counts { switched, rejected, at_capacity, drained, .. } = all;
     for count in [switched, rejected, at_capacity, drained, all.timed_out, all.failed] {
         assert!(count > 100, "{all:?}");

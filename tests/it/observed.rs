@@ -1,4 +1,4 @@
-//! What an operator sees: spans, events and metrics, each under its documented name.
+//! Spans, events and metrics for operators, each under its documented name.
 
 use std::{fmt::Write, future::Future, time::Duration};
 
@@ -22,7 +22,7 @@ use tracing_subscriber::{
 
 use crate::support::*;
 
-/// Writes down what this crate reports: `INFO upgrade{…}: switched`.
+/// Records the events of this crate, such as `INFO upgrade{…}: switched`.
 struct Capture(Log);
 
 struct Described(String);
@@ -80,15 +80,15 @@ where
     }
 }
 
-/// Runs the future to its end, and all that it started. Returns the events in order, and the
-/// metrics, sorted.
+/// Runs the future and all tasks that it spawns. Returns the events in order, and the metrics,
+/// sorted.
 pub(crate) fn observe(test: impl Future<Output = ()>) -> (Vec<String>, Vec<String>) {
     let log = Log::default();
     let subscriber = tracing_subscriber::registry().with(Capture(log.clone()));
     let recorder = DebuggingRecorder::new();
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().start_paused(true).build().unwrap();
-    // One thread, because both are set for one.
+    // Subscriber and recorder are set for this thread.
     tracing::subscriber::with_default(subscriber, || {
         metrics::with_local_recorder(&recorder, || runtime.block_on(test));
     });
@@ -109,7 +109,7 @@ pub(crate) fn observe(test: impl Future<Output = ()>) -> (Vec<String>, Vec<Strin
     (log.take(), metrics)
 }
 
-/// Sends a request to a layer around the inner service, closes, and waits until all is quiet.
+/// Sends a request to a layer around the inner service, closes, and waits until all tasks are idle.
 pub(crate) fn observe_one(layer: &UpgradeLayer, request: &str) -> (Vec<String>, Vec<String>) {
     observe(async {
         let mut wire = Wire::serve(layer.layer(inner(&Log::default())));
@@ -127,7 +127,7 @@ fn foo_1() -> String {
 }
 
 #[test]
-fn a_connection_is_seen_from_its_switch_to_its_end() {
+fn a_connection_is_logged_and_counted_from_its_switch_to_its_close() {
     let (events, metrics) = observe(async {
         let layer = UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo"));
         let service = layer.layer(inner(&Log::default()));
@@ -140,7 +140,7 @@ fn a_connection_is_seen_from_its_switch_to_its_end() {
     assert_eq!(
         events,
         [
-            // A root: the request's span ends long before.
+            // The span is a root, because the request's span ends earlier.
             "upgrade follows from request".to_owned(),
             format!("INFO {SPAN}: switched"),
             format!("INFO {SPAN}: ended duration=2s read=5 written=7"),
@@ -151,19 +151,19 @@ fn a_connection_is_seen_from_its_switch_to_its_end() {
         [
             "http_upgrade_duration_seconds{protocol=foo} [2.0]",
             "http_upgrades_active{protocol=foo} 0",
-            // Without the version, which the client chooses.
+            // The label has no version, because the client chooses it.
             "http_upgrades_total{protocol=foo,outcome=switched} 1",
         ]
     );
 }
 
 #[test]
-fn a_connection_is_active_until_its_end() {
+fn a_connection_is_active_until_it_is_closed() {
     let (_, metrics) = observe(async {
         let layer = UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo"));
         let mut wire = Wire::serve(layer.layer(inner(&Log::default())));
         wire.exchange(foo_1()).await;
-        // Keeps it open for as long as there is a runtime.
+        // The connection stays open as long as the runtime.
         drop(tokio::spawn(async move {
             std::future::pending::<()>().await;
             drop(wire);
@@ -173,7 +173,7 @@ fn a_connection_is_active_until_its_end() {
 }
 
 #[test]
-fn a_rejection_is_seen_with_its_status() {
+fn a_rejection_is_logged_with_its_status() {
     let layer = UpgradeLayer::new()
         .on("foo/*", |_: Request<Bytes>| async { Err::<Switch, _>(StatusCode::FORBIDDEN) });
     let (events, metrics) = observe_one(&layer, &foo_1());
@@ -188,7 +188,7 @@ fn a_rejection_is_seen_with_its_status() {
 }
 
 #[test]
-fn a_declined_request_is_seen_with_its_reason() {
+fn a_declined_request_is_logged_with_its_reason() {
     let layer = || {
         let never = echo(&Log::default(), "never").when(|_| false);
         UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo")).on("never", never)
@@ -218,7 +218,7 @@ fn a_declined_request_is_seen_with_its_reason() {
 }
 
 #[test]
-fn http_1_0_with_an_offer_is_seen() {
+fn an_offer_in_http_1_0_is_logged_and_counted() {
     // The most frequent misconfiguration: nginx speaks HTTP/1.0 to an upstream by default.
     let layer = UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo"));
     let bytes = request("GET /x HTTP/1.0", "Connection: upgrade\r\nUpgrade: foo\r\n");
@@ -234,7 +234,7 @@ fn a_101_that_is_lost_without_an_outermost_layer_is_an_error_once_per_process() 
     const CHILD: &str = "TOWER_UPGRADE_TEST_CHILD";
 
     if std::env::var_os(CHILD).is_none() {
-        // A process of its own, in which no other test has lost a 101.
+        // This process is new, so no other test has lost a 101 in it.
         let mut child = std::process::Command::new(std::env::current_exe().unwrap());
         let name =
             "observed::a_101_that_is_lost_without_an_outermost_layer_is_an_error_once_per_process";
@@ -260,8 +260,8 @@ fn a_101_that_is_lost_without_an_outermost_layer_is_an_error_once_per_process() 
         events.concat()
     };
     let text =
-        "the 101 did not leave the server: an outer layer replaced it or gave up kind=Replaced";
-    // With an outermost layer it is no mistake of the configuration.
+        "the 101 did not leave the server: an outer layer replaced or dropped it kind=Replaced";
+    // With an outermost layer, the configuration is right.
     assert_eq!(lose(true), format!("WARN {SPAN}: {text}"));
     let remedy = " source=put `UpgradeLayer::outermost()` around all layers of the server";
     assert!(lose(false).starts_with(&format!("ERROR {SPAN}: {text}{remedy}")));
@@ -269,7 +269,7 @@ fn a_101_that_is_lost_without_an_outermost_layer_is_an_error_once_per_process() 
 }
 
 #[test]
-fn a_request_that_is_turned_away_is_seen_with_the_reason() {
+fn a_request_without_a_place_is_logged_with_the_outcome() {
     let layer = || UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo"));
     let draining = layer();
     draining.connections().drain();
@@ -325,17 +325,17 @@ fn a_handler_that_panics_is_an_error() {
 
     let behind = UpgradeLayer::new().on("foo/*", |_: Request<Bytes>| async {
         Switch::to(|io: Upgraded| async move {
-            assert!(io.is_draining(), "behind the switch");
+            assert!(io.is_draining(), "after the switch");
         })
     });
     let (events, metrics) = observe_one(&behind, &foo_1());
-    assert_eq!(events[1], format!("{panicked}behind the switch"));
+    assert_eq!(events[1], format!("{panicked}after the switch"));
     assert_eq!(events[2], format!("INFO {SPAN}: ended duration=0ns read=0 written=0"));
     assert!(metrics.contains(&total.into()), "{metrics:?}");
 }
 
 #[test]
-fn what_takes_too_long_is_a_warning() {
+fn a_handshake_that_takes_too_long_is_a_warning() {
     let late = UpgradeLayer::new().handshake_timeout(Duration::from_millis(10)).on(
         "foo/*",
         |_: Request<Bytes>| async {
@@ -344,7 +344,7 @@ fn what_takes_too_long_is_a_warning() {
         },
     );
     let (events, metrics) = observe_one(&late, &foo_1());
-    let text = "the handshake took too long kind=TimedOut source=deadline has elapsed";
+    let text = "the handshake took longer than `handshake_timeout` kind=TimedOut source=deadline has elapsed";
     assert_eq!(events, [format!("WARN {SPAN}: {text}")]);
     let total = "http_upgrades_total{protocol=foo,outcome=timed_out} 1";
     assert_eq!(metrics, ["http_upgrades_active{protocol=foo} 0", total]);

@@ -1,21 +1,21 @@
-//! Which offers are taken, over the wire. The ids are those of the requirements.
+//! Offers on the wire that are switched or forwarded. The ids are those of the requirements.
 
 use crate::support::*;
 
-/// What a request comes to.
+/// The outcome of a request.
 enum Outcome {
-    /// The inner service answers, and finds hyper's `OnUpgrade`.
+    /// The inner service answers, and the request has hyper's `OnUpgrade`.
     Forwarded,
-    /// The same, of a request that hyper adds no `OnUpgrade` to.
+    /// The inner service answers, and the request has no `OnUpgrade`.
     ForwardedPlain,
-    /// A 101 with this `Upgrade` field.
+    /// A 101 with this `Upgrade` header.
     Switched(&'static str),
 }
 
 use Outcome::{Forwarded, ForwardedPlain, Switched};
 
-/// Sends the request whole and then split at every octet, followed by the octets `NP`, which are
-/// the new protocol's after a 101.
+/// Sends the request whole, and then split at every byte. The bytes `NP` follow, and belong to the
+/// new protocol after a 101.
 async fn check(id: &str, request: impl AsRef<[u8]>, outcome: Outcome) {
     let request = request.as_ref();
     for at in 0..request.len() {
@@ -39,8 +39,8 @@ async fn check(id: &str, request: impl AsRef<[u8]>, outcome: Outcome) {
                 continue;
             }
         };
-        let octets = [request, b"NP"].concat();
-        let received = wire.exchange_split(&octets, at).await;
+        let bytes = [request, b"NP"].concat();
+        let received = wire.exchange_split(&bytes, at).await;
         let expected = switching(upgrade) + "[NP]";
         assert_eq!(received.text, expected, "{id} split at {at}");
         assert!(!received.ended, "{id} split at {at}");
@@ -55,8 +55,8 @@ fn handler_of(upgrade: &str) -> &str {
 }
 
 async fn check_all<const N: usize>(rows: [(&str, &str, Outcome); N]) {
-    for (id, lines, outcome) in rows {
-        check(id, get(lines), outcome).await;
+    for (id, headers, outcome) in rows {
+        check(id, get(headers), outcome).await;
     }
 }
 
@@ -75,7 +75,7 @@ async fn a_registered_protocol_is_switched_to() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_lines_of_a_field_are_one_list() {
+async fn all_values_of_a_header_are_one_list() {
     check_all([
         (
             "P-02 R9110-5.2-01",
@@ -110,7 +110,7 @@ async fn empty_members_do_not_count() {
         ("P-06 comma", "Connection: upgrade\r\nUpgrade: ,\r\n", Forwarded),
         ("P-06 commas", "Connection: upgrade\r\nUpgrade: , ,\t,\r\n", Forwarded),
         ("P-06 blanks", "Connection: upgrade\r\nUpgrade:   \t \r\n", Forwarded),
-        ("P-06 two lines", "Connection: upgrade\r\nUpgrade:\r\nUpgrade: ,\r\n", Forwarded),
+        ("P-06 two values", "Connection: upgrade\r\nUpgrade:\r\nUpgrade: ,\r\n", Forwarded),
     ])
     .await;
 }
@@ -129,7 +129,7 @@ async fn space_and_tab_around_members_do_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn names_of_fields_options_and_protocols_match_in_any_ascii_case() {
+async fn names_of_headers_options_and_protocols_match_in_any_ascii_case() {
     check_all([
         (
             "P-20 R9110-7.8-05",
@@ -165,7 +165,7 @@ async fn a_version_is_matched_as_registered() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_malformed_member_voids_the_field() {
+async fn one_malformed_member_voids_the_header() {
     for (id, member) in [
         ("P-07", "foo/"),
         ("P-08", "/1"),
@@ -186,37 +186,37 @@ async fn one_malformed_member_voids_the_field() {
         ("TOM-07", "foo, RTA[/x11"),
         ("TOM-08", "foo, RTA/x}11"),
     ] {
-        let lines = format!("Connection: upgrade\r\nUpgrade: {member}\r\n");
-        check(id, get(&lines), Forwarded).await;
+        let headers = format!("Connection: upgrade\r\nUpgrade: {member}\r\n");
+        check(id, get(&headers), Forwarded).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn octets_beyond_ascii_void_the_field() {
+async fn bytes_beyond_ascii_void_the_header() {
     for (id, member) in [
         ("P-15 R9110-5.5-02", &b"web\xFFsocket, foo"[..]),
         ("P-15", b"w\xC3\xA9b, foo"),
         ("S-22 Kelvin sign", b"websoc\xE2\x84\xAAet"),
         ("S-22 long s", b"web\xC5\xBFocket"),
     ] {
-        let octets = [b"GET /x HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: ", member, b"\r\n\r\n"];
-        check(id, octets.concat(), Forwarded).await;
+        let bytes = [b"GET /x HTTP/1.1\r\nConnection: upgrade\r\nUpgrade: ", member, b"\r\n\r\n"];
+        check(id, bytes.concat(), Forwarded).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_token_character_may_stand_in_a_name() {
+async fn every_token_character_may_be_in_a_name() {
     // R9110-5.6.2-01
     let log = Log::default();
     let name = "f!#$%&'*+-.^_~0`|";
     let layer = tower_upgrade::UpgradeLayer::new().on(name, echo(&log, "odd"));
     let mut wire = Wire::serve(tower::Layer::layer(&layer, inner(&log)));
-    let lines = format!("Connection: upgrade\r\nUpgrade: {name}\r\n");
-    wire.exchange(get(&lines)).await.is(&switching(name));
+    let headers = format!("Connection: upgrade\r\nUpgrade: {name}\r\n");
+    wire.exchange(get(&headers)).await.is(&switching(name));
 }
 
 #[tokio::test(start_paused = true)]
-async fn half_an_offer_is_none() {
+async fn half_an_offer_is_forwarded() {
     check_all([
         ("P-21 R9110-7.6.1-06", "Upgrade: foo\r\n", Forwarded),
         ("P-22 R9110-7.6.1-07", "Connection: upgrade\r\n", ForwardedPlain),
@@ -244,26 +244,26 @@ async fn an_option_is_a_whole_token() {
         ("P-25", "foo bar, upgrade"),
         ("S-22", "notupgrade"),
     ] {
-        let lines = format!("Connection: {option}\r\nUpgrade: foo\r\n");
-        check(id, get(&lines), Forwarded).await;
+        let headers = format!("Connection: {option}\r\nUpgrade: foo\r\n");
+        check(id, get(&headers), Forwarded).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn only_http_1_1_switches() {
     // P-27, R9110-7.8-15, R9110-15.2-01
-    let lines = "Connection: upgrade\r\nUpgrade: foo\r\n";
-    check("P-27", request("GET /x HTTP/1.0", lines), ForwardedPlain).await;
+    let headers = "Connection: upgrade\r\nUpgrade: foo\r\n";
+    check("P-27", request("GET /x HTTP/1.0", headers), ForwardedPlain).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn connect_and_trace_are_forwarded_and_other_methods_are_the_handlers_affair() {
-    let lines = "Connection: upgrade\r\nUpgrade: foo\r\n";
-    check("P-32 R9110-9.3.6-02", request("CONNECT h:443 HTTP/1.1", lines), Forwarded).await;
-    check("P-62", request("TRACE /x HTTP/1.1", lines), Forwarded).await;
-    check("P-62", request("HEAD /x HTTP/1.1", lines), Switched("foo")).await;
-    check("P-62 R9110-7.8-13", request("OPTIONS * HTTP/1.1", lines), Switched("foo")).await;
-    check("any method", request("BREW /x HTTP/1.1", lines), Switched("foo")).await;
+async fn connect_and_trace_are_forwarded_and_the_handler_decides_about_other_methods() {
+    let headers = "Connection: upgrade\r\nUpgrade: foo\r\n";
+    check("P-32 R9110-9.3.6-02", request("CONNECT h:443 HTTP/1.1", headers), Forwarded).await;
+    check("P-62", request("TRACE /x HTTP/1.1", headers), Forwarded).await;
+    check("P-62", request("HEAD /x HTTP/1.1", headers), Switched("foo")).await;
+    check("P-62 R9110-7.8-13", request("OPTIONS * HTTP/1.1", headers), Switched("foo")).await;
+    check("any method", request("BREW /x HTTP/1.1", headers), Switched("foo")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -274,7 +274,7 @@ async fn a_bare_line_feed_ends_a_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_asks_to_close_is_switched_all_the_same() {
+async fn a_request_with_connection_close_is_switched_too() {
     // P-26, R9112-9.6-01. hyper appends its own option to the 101.
     let (received, _) =
         exchange(get("Connection: close, Upgrade\r\nUpgrade: foo\r\n") + "NP").await;
@@ -297,15 +297,15 @@ async fn the_agreed_protocol_is_in_the_request_and_on_the_connection() {
             Switch::to(move |io: Upgraded| async move { seen.push(format!("{}", io.protocol())) })
         }
     });
-    let lines = format!("{CU}Upgrade: fOO/9\r\nX-More: 1\r\n");
+    let headers = format!("{CU}Upgrade: fOO/9\r\nX-More: 1\r\n");
     let mut wire = Wire::serve(tower::Layer::layer(&layer, inner(&log)));
-    wire.exchange(get(&lines)).await.is(&switching("Foo/9")).and_ends();
+    wire.exchange(get(&headers)).await.is(&switching("Foo/9")).and_ends();
     assert_eq!(log.take(), ["Foo/9 \"1\"", "Foo/9"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_offer_that_is_forwarded_leaves_a_request_to_close_alone() {
-    // P-60, R9112-9.6-01: behind the answer nothing is read, by nobody.
+async fn a_forwarded_offer_with_connection_close_is_answered_and_closed() {
+    // P-60, R9112-9.6-01: nothing after the answer is read.
     let (received, log) =
         exchange(get("Connection: close, upgrade\r\nUpgrade: nope\r\n") + "NP").await;
     received.is(&OK.replace("content-length", "connection: close\r\ncontent-length")).and_ends();
@@ -313,11 +313,11 @@ async fn an_offer_that_is_forwarded_leaves_a_request_to_close_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connect_without_a_port_is_the_inner_services_affair() {
+async fn a_connect_without_a_port_is_forwarded() {
     // R9110-9.3.6-01
     for target in ["h:", "h"] {
-        let octets = request(&format!("CONNECT {target} HTTP/1.1"), FOO);
-        let (received, log) = exchange(octets).await;
+        let bytes = request(&format!("CONNECT {target} HTTP/1.1"), FOO);
+        let (received, log) = exchange(bytes).await;
         assert!(!received.text.contains("101"), "{received:?}");
         assert_eq!(log.count("foo"), 0, "{log:?}");
     }

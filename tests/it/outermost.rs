@@ -1,5 +1,5 @@
 //! With `UpgradeLayer::outermost()` around everything, a handler runs if and only if its 101 leaves
-//! the server, whatever stands between.
+//! the server, whatever layers are in between.
 
 use std::{convert::Infallible, future, time::Duration};
 
@@ -27,7 +27,7 @@ where
     body.map_err(Into::into).boxed_unsync()
 }
 
-/// A connection whose outer layer does this to each response, below an outermost layer.
+/// Serves a handler below a layer that changes each response, and an outermost layer around both.
 fn under(log: &Log, change: fn(Answer) -> Boxed) -> Wire {
     let service = ServiceBuilder::new()
         .layer(UpgradeLayer::outermost())
@@ -37,13 +37,14 @@ fn under(log: &Log, change: fn(Answer) -> Boxed) -> Wire {
     Wire::serve(service)
 }
 
-/// The client says `close` as well, so that hyper hands over the connection after any response.
+/// An offer with `Connection: close`, after which hyper hands over the connection whatever the
+/// response.
 fn offer() -> String {
     get("Connection: upgrade, close\r\nUpgrade: foo\r\n") + "early"
 }
 
 #[track_caller]
-fn assert_refused(received: &Received, log: &Log) {
+fn assert_not_run(received: &Received, log: &Log) {
     assert!(!received.text.contains('['), "{received:?}");
     assert_eq!(log.count("foo asked"), 1);
     assert_eq!(log.count("foo runs"), 0, "{log:?}");
@@ -54,18 +55,18 @@ fn assert_refused(received: &Received, log: &Log) {
 async fn a_101_whose_body_an_outer_layer_hides_or_rebuilds_is_sent_and_the_handler_runs() {
     let changes: [fn(Answer) -> Boxed; 5] = [
         |response| response.map(boxed),
-        // Does not pass on `is_end_stream` and `size_hint`.
+        // A body that does not pass on `is_end_stream` and `size_hint`.
         |response| response.map(|body| boxed(StreamBody::new(body.into_data_stream().map_frame()))),
-        // Throws the body away.
+        // Another body.
         |response| response.map(|_| boxed(Empty::new())),
-        // Builds a new response, without the extensions of the old one.
+        // A new response, without the extensions of the old one.
         |response| {
             let (head, body) = response.into_parts();
             let mut new = Response::new(boxed(body));
             (*new.status_mut(), *new.headers_mut()) = (head.status, head.headers);
             new
         },
-        // Asks all that a server asks.
+        // A layer that asks the body everything that a server asks.
         |response| {
             assert!(response.body().is_end_stream());
             assert_eq!(response.body().size_hint().exact(), Some(0));
@@ -143,17 +144,17 @@ async fn a_101_that_an_outer_layer_changes_or_replaces_never_starts_the_handler(
     let changes: [fn(Answer) -> Boxed; 9] = [
         |response| with_status(response, StatusCode::INTERNAL_SERVER_ERROR),
         |response| with_status(response, StatusCode::OK),
-        // hyper drops the body of these unpolled, as it does with that of a 101.
+        // hyper drops the body of these unpolled, as it drops that of a 101.
         |response| with_status(response, StatusCode::NO_CONTENT),
         |response| with_status(response, StatusCode::NOT_MODIFIED),
         |_| Response::new(boxed(Full::from("sorry"))),
-        // Asks all that a server asks, and then answers something else.
+        // A layer that asks the body everything that a server asks, and then answers something else.
         |response| {
             let body = response.body();
             assert!(body.is_end_stream() && body.size_hint().exact() == Some(0));
             Response::new(boxed(Full::from("sorry")))
         },
-        // A 101, but not this one.
+        // Another 101.
         |mut response| {
             response.headers_mut().insert(header::UPGRADE, HeaderValue::from_static("bar"));
             response.map(boxed)
@@ -170,17 +171,17 @@ async fn a_101_that_an_outer_layer_changes_or_replaces_never_starts_the_handler(
     for change in changes {
         let log = Log::default();
         let received = under(&log, change).exchange(offer()).await;
-        // A 101 that no handler stands behind is not sent either.
+        // A 101 without a handler is not sent either.
         assert!(!received.text.starts_with("HTTP/1.1 101"), "{received:?}");
-        assert_refused(&received, &log);
+        assert_not_run(&received, &log);
         let failure = log.take().pop().unwrap();
-        // The remedy is there already.
+        // The error does not name a remedy that is there already.
         assert!(!failure.contains("outermost"), "{failure}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn nor_does_one_that_an_async_layer_drops_after_it_was_ready() {
+async fn a_101_that_an_async_layer_drops_never_starts_the_handler() {
     let log = Log::default();
     let upgrade = fixture(&log).layer(inner(&log));
     let service = UpgradeLayer::outermost().layer(service_fn(move |request| {
@@ -195,11 +196,11 @@ async fn nor_does_one_that_an_async_layer_drops_after_it_was_ready() {
     }));
     let received = Wire::serve(service).exchange(offer()).await;
     received.starts_with("HTTP/1.1 500").and_ends();
-    assert_refused(&received, &log);
+    assert_not_run(&received, &log);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nor_does_one_behind_which_the_outer_service_fails() {
+async fn a_101_whose_outer_service_fails_never_starts_the_handler() {
     let log = Log::default();
     let service = ServiceBuilder::new()
         .layer(UpgradeLayer::outermost())
@@ -210,11 +211,11 @@ async fn nor_does_one_behind_which_the_outer_service_fails() {
         .service(inner(&log).map_err(BoxError::from));
     let received = Wire::serve(service).exchange(offer()).await;
     received.and_ends();
-    assert_refused(&received, &log);
+    assert_not_run(&received, &log);
 }
 
 #[tokio::test(start_paused = true)]
-async fn nor_does_one_that_is_late_for_a_time_limit() {
+async fn a_101_that_is_late_for_an_outer_time_limit_never_starts_the_handler() {
     let log = Log::default();
     let upgrade = fixture(&log).layer(inner(&log));
     let slow = service_fn(move |request: Request<Incoming>| {
@@ -234,7 +235,7 @@ async fn nor_does_one_that_is_late_for_a_time_limit() {
     sleep(Duration::from_secs(2)).await;
     let received = wire.receive().await;
     received.starts_with("HTTP/1.1 408");
-    assert_refused(&received, &log);
+    assert_not_run(&received, &log);
 }
 
 #[tokio::test(start_paused = true)]
@@ -290,7 +291,7 @@ async fn of_two_handshakes_of_one_request_neither_runs() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn several_layers_below_one_outermost_each_switch_what_is_theirs() {
+async fn several_layers_below_one_outermost_each_switch_their_own_requests() {
     let log = Log::default();
     let service = ServiceBuilder::new()
         .layer(UpgradeLayer::outermost())
@@ -323,11 +324,11 @@ async fn of_two_outermost_layers_the_outer_one_decides() {
     assert!(received.text.ends_with("\r\n\r\n[early]"), "{received:?}");
     log.take();
     let received = around(|_| Response::new(boxed(Full::from("no")))).exchange(offer()).await;
-    assert_refused(&received, &log);
+    assert_not_run(&received, &log);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_put_around_it_by_mistake_that_replaces_the_101_is_noticed_as_without_it() {
+async fn a_layer_around_it_that_replaces_the_101_is_noticed_as_without_it() {
     let log = Log::default();
     let service = ServiceBuilder::new()
         .map_response(|_| Response::new(Full::<Bytes>::from("sorry")))
@@ -336,7 +337,7 @@ async fn a_layer_put_around_it_by_mistake_that_replaces_the_101_is_noticed_as_wi
         .service(inner(&log));
     let received = Wire::serve(service).exchange(offer()).await;
     received.ends_with("sorry");
-    assert_refused(&received, &log);
+    assert_not_run(&received, &log);
 }
 
 #[tokio::test(start_paused = true)]
@@ -353,7 +354,7 @@ async fn an_outer_layer_that_sets_connection_does_not_lose_the_upgrade_option() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn headers_that_outer_layers_add_are_on_the_101() {
+async fn headers_that_outer_layers_add_are_in_the_101() {
     let log = Log::default();
     let mut wire = under(&log, |mut response| {
         response.headers_mut().insert("x-request-id", HeaderValue::from_static("7"));
@@ -365,7 +366,7 @@ async fn headers_that_outer_layers_add_are_on_the_101() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_101_of_an_inner_service_passes_as_it_is() {
+async fn a_101_of_an_inner_service_is_sent_as_it_is() {
     // P-63
     let log = Log::default();
     let service = ServiceBuilder::new()
@@ -382,7 +383,7 @@ async fn a_101_of_an_inner_service_passes_as_it_is() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_rejection_passes_as_it_is() {
+async fn a_rejection_is_sent_as_it_is() {
     let layer = UpgradeLayer::new()
         .on("foo", |_: Request<Bytes>| async { Err::<Switch, _>((StatusCode::CONFLICT, "taken")) });
     let service = UpgradeLayer::outermost().layer(layer.layer(inner(&Log::default())));
@@ -396,7 +397,7 @@ async fn a_rejection_passes_as_it_is() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_kept_the_token_of_another_gets_one_of_its_own() {
-    // A proxy may put the extensions of one request into another, inside the same server.
+    // A proxy in the same server may put the extensions of one request into another.
     let log = Log::default();
     let upgrade = UpgradeLayer::outermost().layer(fixture(&log).layer(inner(&log)));
     let kept = std::sync::Arc::new(std::sync::Mutex::new(None::<http::Extensions>));
@@ -406,7 +407,7 @@ async fn a_request_that_kept_the_token_of_another_gets_one_of_its_own() {
             let mut kept = kept.lock().unwrap();
             let own = request.extensions().clone();
             if let Some(kept) = kept.replace(own.clone()) {
-                // Its token is that of the first request, and its connection the second's.
+                // The token is that of the first request, and the connection that of the second.
                 *request.extensions_mut() = kept;
                 let on_upgrade = own.get::<hyper::upgrade::OnUpgrade>().unwrap().clone();
                 request.extensions_mut().insert(on_upgrade);
@@ -421,7 +422,7 @@ async fn a_request_that_kept_the_token_of_another_gets_one_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_sees_no_extension_of_it() {
+async fn a_handler_sees_none_of_its_extensions() {
     let log = Log::default();
     let seen = log.clone();
     let layer = UpgradeLayer::new().on("foo", move |request: Request<Bytes>| {
@@ -436,7 +437,7 @@ async fn a_handler_sees_no_extension_of_it() {
 
 #[tokio::test(start_paused = true)]
 async fn head_is_switched_around_a_router_but_not_on_one() {
-    // axum gives the response to HEAD a new body behind `Router::layer`.
+    // axum replaces the body of a response to HEAD after the layers of `Router::layer`.
     let head = request("HEAD /x HTTP/1.1", FOO);
     let log = Log::default();
     let app = Router::new().route("/x", any(|| async { "ok" })).layer(fixture(&log));
@@ -452,7 +453,7 @@ async fn head_is_switched_around_a_router_but_not_on_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn on_a_router_it_is_certain_for_every_layer_put_on_before() {
+async fn on_a_router_it_is_certain_for_every_layer_added_before() {
     let log = Log::default();
     let app = Router::new()
         .route("/x", any(|| async { "ok" }))
@@ -466,7 +467,7 @@ async fn on_a_router_it_is_certain_for_every_layer_put_on_before() {
         .layer(UpgradeLayer::outermost());
     let mut wire = Wire::serve(app);
     wire.exchange(get("")).await.ends_with("\r\n\r\nok").and_is_open();
-    // axum writes the size of a body that it does not know into the headers.
+    // axum writes the size of a body of another type into the headers.
     let received = wire.exchange(get(FOO) + "NP").await;
     received.starts_with("HTTP/1.1 101 Switching Protocols\r\n").ends_with("\r\n\r\n[NP]");
 }
@@ -477,7 +478,7 @@ async fn requests_responses_and_errors_of_any_type_pass() {
         let body = *request.body();
         future::ready(if body.is_empty() { Err("empty") } else { Ok(Response::new(body.len())) })
     }));
-    // A response whose body is no body at all can only be dropped.
+    // This body does not implement `Body`.
     assert!(service.call(Request::new("hello")).await.is_ok());
     assert_eq!(service.call(Request::new("")).await.err(), Some("empty"));
 }

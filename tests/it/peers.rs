@@ -1,19 +1,19 @@
-//! The generic cases that other servers test, and those that none of them does. What is said in
-//! WebSocket or HTTP/2 frames is not generic.
+//! The generic cases that other servers test, and some that none of them tests. Cases about WebSocket
+//! or HTTP/2 frames are not generic.
 //!
 //! `offers.rs` has these already: NET-03 as P-21, TOM-07, TOM-08, TOM-09 as P-06, TOM-10 as P-15,
 //! TOM-12 as P-47, VTX-16 as P-03, VTX-24, and of the cases that no peer tests 1 as P-45, 2 as
-//! P-20, P-46 and P-13, 3 as P-05, 4 in `candidates_are_asked_until_one_accepts`, 8 as P-26.
+//! P-20, P-46 and P-13, 3 as P-05, 4 in `handlers_are_asked_until_one_accepts`, 8 as P-26.
 //! `security.rs` has the cases 7 as S-11, 9 as S-14, 10 as S-6 and 15 as S-19.
 //!
-//! KES-01, KES-03 and KES-07 call what this crate does not have: a handler is given neither the
+//! KES-01, KES-03 and KES-07 call methods that this crate does not have: a handler gets neither the
 //! response nor a way to ask for the connection. KES-08 and case 14 are in `places.rs`, KES-10 and
 //! case 13 in `shutdown.rs`.
 //!
 //! NET-18 to NET-23 are about clients, and this crate makes no connections. NET-07, NET-11, NET-13
-//! and VTX-20 to VTX-23 are about telling HTTP/2 from HTTP/1.1 by the first octets, which the
+//! and VTX-20 to VTX-23 are about telling HTTP/2 from HTTP/1.1 by the first bytes, which the
 //! server below does, hyper-util's `auto` for one. VTX-12 is about TLS, which a layer does not see:
-//! who registers a handler decides. VTX-03 is VTX-02 with compression, a layer of its own.
+//! the application decides, by registering a handler. VTX-03 is VTX-02 with compression, a layer of its own.
 
 use std::convert::Infallible;
 
@@ -27,7 +27,7 @@ use tower_upgrade::{UpgradeHandler, UpgradeLayer};
 
 use crate::support::*;
 
-/// The fixture with an inner service that logs what it was asked before it reads the content.
+/// The fixture with an inner service that logs the request before it reads the body.
 fn connect_to_streaming(log: &Log) -> Wire {
     let seen = log.clone();
     let layer = UpgradeLayer::new().on("foo", echo(log, "foo").when(|_| false));
@@ -37,29 +37,29 @@ fn connect_to_streaming(log: &Log) -> Wire {
             let [connection, upgrade] =
                 ["connection", "upgrade"].map(|name| request.headers()[name].clone());
             seen.push(format!("asked with {connection:?} and {upgrade:?}"));
-            let content = request.into_body().collect().await.unwrap().to_bytes();
-            seen.push(format!("read {content:?}"));
-            Ok::<_, Infallible>(Response::new(Full::from(content)))
+            let body = request.into_body().collect().await.unwrap().to_bytes();
+            seen.push(format!("read {body:?}"));
+            Ok::<_, Infallible>(Response::new(Full::from(body)))
         }
     })))
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_101_has_the_two_fields_of_the_switch_and_no_length() {
+async fn a_101_has_the_two_headers_of_the_switch_and_no_length() {
     // NET-01
     let log = Log::default();
     let layer = UpgradeLayer::new().on("nextprotocol", echo(&log, "next"));
-    let lines = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: nextprotocol\r\n\
+    let headers = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: nextprotocol\r\n\
                  HTTP2-Settings: AAMAAABkAAQAAP__\r\n";
     let mut wire = Wire::serve(layer.layer(inner(&log)));
-    wire.exchange(request("GET / HTTP/1.1", lines)).await.is(&switching("nextprotocol"));
-    // The first octets of the new protocol are not read as HTTP, however late they come.
+    wire.exchange(request("GET / HTTP/1.1", headers)).await.is(&switching("nextprotocol"));
+    // The first bytes of the new protocol are not read as HTTP, however late they come.
     wire.exchange("GET / HTTP/1.1\r\n\r\n").await.is("[GET / HTTP/1.1\r\n\r\n]").and_is_open();
     assert_eq!(log.count("inner"), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_a_handler_skips_is_forwarded_before_its_content_is_there() {
+async fn a_request_that_no_handler_accepts_is_forwarded_before_its_body_arrives() {
     // NET-02
     let log = Log::default();
     let mut wire = connect_to_streaming(&log);
@@ -85,7 +85,7 @@ async fn an_upgrade_is_still_possible_after_half_an_offer_and_after_a_plain_requ
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unknown_expectation_is_not_the_layers_affair() {
+async fn an_unknown_expectation_is_left_to_the_inner_service() {
     // NET-05, R9110-10.1.1-06
     let next = request("GET /2 HTTP/1.1", "Content-Length: 0\r\n");
     let (received, log) = exchange(get("Expect: foo\r\nUpgrade: h2c\r\n") + &next).await;
@@ -98,13 +98,13 @@ async fn an_unknown_expectation_is_not_the_layers_affair() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_in_the_middle_of_its_content_is_the_inner_services_affair() {
+async fn a_client_that_disconnects_in_the_middle_of_its_body_is_left_to_the_inner_service() {
     // NET-06
-    let octets = "POST / HTTP/1.1\nHost: a\nUpgrade:\nConnection: upgrade\nExpect:\n\
+    let bytes = "POST / HTTP/1.1\nHost: a\nUpgrade:\nConnection: upgrade\nExpect:\n\
                   Content-Length: 8\n\nhello";
     let log = Log::default();
     let mut wire = connect(&log);
-    wire.send(octets).await;
+    wire.send(bytes).await;
     wire.io.shutdown().await.unwrap();
     wire.receive().await.and_ends();
     let events = log.take();
@@ -113,16 +113,16 @@ async fn a_client_that_leaves_in_the_middle_of_its_content_is_the_inner_services
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_goes_to_the_handler_and_never_to_the_protocol() {
-    // VTX-13 and VTX-14, KES-02, P-52, P-58, R9110-7.8-16: with content and without, in one piece
+async fn a_body_goes_to_the_handler_and_never_to_the_protocol() {
+    // VTX-13 and VTX-14, KES-02, P-52, P-58, R9110-7.8-16: with a body and without, in one piece
     // and in two, wherever they part.
-    for (content, asked) in [("", "foo asked \"\""), ("the-payload", "foo asked \"the-payload\"")] {
-        let lines = format!("{FOO}Content-Length: {}\r\n", content.len());
-        let octets = post(&lines, content) + "ping";
-        for at in 0..octets.len() - 4 {
+    for (body, asked) in [("", "foo asked \"\""), ("the-payload", "foo asked \"the-payload\"")] {
+        let headers = format!("{FOO}Content-Length: {}\r\n", body.len());
+        let bytes = post(&headers, body) + "ping";
+        for at in 0..bytes.len() - 4 {
             let log = Log::default();
             let mut wire = connect_with_limit(&log, 11);
-            let received = wire.exchange_split(octets.as_bytes(), at).await;
+            let received = wire.exchange_split(bytes.as_bytes(), at).await;
             received.is(&(switching("foo") + "[ping]")).and_is_open();
             wire.exchange("pong").await.is("[pong]").and_is_open();
             assert_eq!(
@@ -135,13 +135,13 @@ async fn content_goes_to_the_handler_and_never_to_the_protocol() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_that_comes_late_is_waited_for() {
+async fn the_handler_waits_for_a_late_body() {
     // VTX-11
     let log = Log::default();
     let mut wire = connect_with_limit(&log, 10);
     wire.exchange(post(&format!("{FOO}Content-Length: 10\r\n"), "")).await.is("");
-    for octet in ["h", "e", "l", "l", "o", "w", "o", "r", "l"] {
-        wire.exchange(octet).await.is("").and_is_open();
+    for byte in ["h", "e", "l", "l", "o", "w", "o", "r", "l"] {
+        wire.exchange(byte).await.is("").and_is_open();
     }
     assert_eq!(log.take(), [""; 0]);
     wire.exchange("d").await.is(&switching("foo"));
@@ -149,23 +149,23 @@ async fn content_that_comes_late_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_makes_an_offer_is_both_fields_and_a_known_protocol() {
-    // VTX-15 to VTX-19. Vert.x takes no POST; here the method is the handler's affair, since
-    // RFC 9110 §7.8 leaves it to the protocol.
-    for (request_line, lines, status) in [
+async fn an_offer_needs_both_headers_and_a_known_protocol() {
+    // VTX-15 to VTX-19. Vert.x accepts no POST. Here the handler decides about the method,
+    // because RFC 9110 §7.8 leaves it to the protocol.
+    for (request_line, headers, status) in [
         ("GET /x HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "101"),
         ("GET /x HTTP/1.1", "Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n", "101"),
         ("POST /x HTTP/1.1", "Connection: Upgrade\r\nUpgrade: websocket\r\n", "101"),
         ("GET /x HTTP/1.1", "Upgrade: websocket\r\n", "200"),
         ("GET /x HTTP/1.1", "Connection: Upgrade\r\nUpgrade: fooo\r\n", "200"),
     ] {
-        let (received, _) = exchange(request(request_line, lines)).await;
+        let (received, _) = exchange(request(request_line, headers)).await;
         received.starts_with(&format!("HTTP/1.1 {status} ")).and_is_open();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_upgrade_request_on_an_upgraded_connection_is_the_protocols_octets() {
+async fn an_upgrade_request_on_an_upgraded_connection_is_the_protocols_bytes() {
     // KES-03, as far as the wire shows it.
     let again = get(FOO);
     let (received, log) = exchange(get(FOO) + &again).await;
@@ -176,29 +176,29 @@ async fn an_upgrade_request_on_an_upgraded_connection_is_the_protocols_octets() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_that_no_handler_takes_is_forwarded_with_the_request() {
+async fn a_body_that_no_handler_takes_is_forwarded_with_the_request() {
     // KES-04 and KES-06
     let chunked = "Connection: Upgrade\r\nUpgrade: foo\r\nTransfer-Encoding: chunked\r\n";
-    for (octets, content) in [
+    for (bytes, body) in [
         (post(&format!("{FOO}Content-Length: 1\r\n"), "A"), "A"),
         (post(chunked, "b\r\nHello World\r\n0\r\n\r\n"), "Hello World"),
     ] {
-        let (received, log) = exchange(octets).await;
+        let (received, log) = exchange(bytes).await;
         received.is(OK).and_is_open();
-        assert_eq!(log.take(), [format!("inner POST /x {content:?} upgradable")]);
+        assert_eq!(log.take(), [format!("inner POST /x {body:?} upgradable")]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_content_length_of_zero_is_no_content() {
+async fn a_content_length_of_zero_is_no_body() {
     // KES-05, P-54
-    let lines = "Connection: Upgrade, keep-alive\r\nUpgrade: foo\r\nContent-Length: 0\r\n";
-    let (received, _) = exchange(post(lines, "NP")).await;
+    let headers = "Connection: Upgrade, keep-alive\r\nUpgrade: foo\r\nContent-Length: 0\r\n";
+    let (received, _) = exchange(post(headers, "NP")).await;
     received.is(&(switching("foo") + "[NP]")).and_is_open();
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_clients_end_is_a_clean_end() {
+async fn a_client_that_closes_is_read_to_eof() {
     // KES-09
     let log = Log::default();
     let mut wire = connect(&log);
@@ -209,7 +209,7 @@ async fn the_clients_end_is_a_clean_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_whose_upgrade_is_answered_otherwise_is_open_for_the_next_request() {
+async fn a_connection_without_a_switch_is_open_for_the_next_request() {
     // KES-11
     let log = Log::default();
     let layer = UpgradeLayer::new()
@@ -223,12 +223,12 @@ async fn a_connection_whose_upgrade_is_answered_otherwise_is_open_for_the_next_r
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_protocol_is_found_wherever_it_stands_in_the_list() {
+async fn a_protocol_is_found_anywhere_in_the_list() {
     // TOM-01 to TOM-06
     let with_versions = ["HTTP/2.0", "SHTTP/1.3", "IRC/6.9", "RTA/x11"];
     for members in [with_versions, ["HTTP", "SHTTP", "IRC", "RTA"]] {
         let [a, b, c, d] = members;
-        for lines in [
+        for headers in [
             format!("{CU}Upgrade: {a}, {b}, {c}, {d}\r\n"),
             format!("{CU}Upgrade: {a}, {b}\r\nUpgrade: {c}, {d}\r\n"),
             format!("{CU}Upgrade: {a}\r\nUpgrade: {b}\r\nUpgrade: {c}\r\nUpgrade: {d}\r\n"),
@@ -237,12 +237,12 @@ async fn a_protocol_is_found_wherever_it_stands_in_the_list() {
                 let log = Log::default();
                 let layer = UpgradeLayer::new().on(member, echo(&log, "listed"));
                 let mut wire = Wire::serve(layer.layer(inner(&log)));
-                wire.exchange(get(&lines)).await.is(&switching(member));
+                wire.exchange(get(&headers)).await.is(&switching(member));
 
                 for malformed in ["RTA/", "/x11"] {
-                    let lines = lines.replace(d, malformed);
+                    let headers = headers.replace(d, malformed);
                     let mut wire = Wire::serve(layer.layer(inner(&log)));
-                    wire.exchange(get(&lines)).await.is(OK);
+                    wire.exchange(get(&headers)).await.is(OK);
                 }
             }
         }
@@ -254,10 +254,10 @@ async fn a_server_without_the_protocol_answers_in_http() {
     // TOM-11
     let log = Log::default();
     let layer = UpgradeLayer::new().on("websocket", echo(&log, "websocket"));
-    let lines = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
+    let headers = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\
                  HTTP2-Settings: AAMAAABkAAQAAP__\r\n";
     let mut wire = Wire::serve(layer.layer(inner(&log)));
-    wire.exchange(get(lines)).await.is(OK).and_is_open();
+    wire.exchange(get(headers)).await.is(OK).and_is_open();
 }
 
 #[tokio::test(start_paused = true)]
@@ -273,7 +273,7 @@ async fn a_100_precedes_the_101() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_content_that_a_100_asks_for_is_the_inner_services_if_the_upgrade_is_declined() {
+async fn the_inner_service_gets_the_body_after_a_100_if_the_upgrade_is_declined() {
     // Case 5
     for limit in [0, 4] {
         let log = Log::default();
@@ -286,7 +286,7 @@ async fn the_content_that_a_100_asks_for_is_the_inner_services_if_the_upgrade_is
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_100_is_awaited_where_hyper_sends_none() {
+async fn a_request_is_forwarded_if_hyper_would_send_no_100() {
     // P-56, R9110-10.1.1-07
     for expect in [
         "Expect: 100-continue, x\r\n",
@@ -295,14 +295,14 @@ async fn no_100_is_awaited_where_hyper_sends_none() {
     ] {
         let log = Log::default();
         let mut wire = connect_with_limit(&log, 5);
-        let octets = post(&format!("{FOO}{expect}Content-Length: 5\r\n"), "hello");
-        wire.exchange(octets).await.ends_with(OK).and_is_open();
+        let bytes = post(&format!("{FOO}{expect}Content-Length: 5\r\n"), "hello");
+        wire.exchange(bytes).await.ends_with(OK).and_is_open();
         assert_eq!(log.take(), ["inner POST /x \"hello\" upgradable"], "{expect}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_one_octet_above_the_limit_is_forwarded_whole() {
+async fn a_body_one_byte_above_the_limit_is_forwarded_whole() {
     // Case 6
     for (limit, taken) in [(4, false), (5, true)] {
         let log = Log::default();

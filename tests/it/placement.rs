@@ -1,5 +1,5 @@
-//! In an axum app: which paths and methods reach a handler, for each place where the layer can go. The
-//! crate's documentation has the same table.
+//! The paths and methods that reach a handler, for each place of the layer in an axum app.
+//! `guide::placement` has the same table.
 
 use axum::{
     Router,
@@ -13,7 +13,7 @@ use tower_upgrade::{Mapped, Protocol, Switch, UpgradeLayer, Upgraded};
 
 use crate::support::*;
 
-/// A page, or a switch where the layer asks the inner service.
+/// A switch if the layer asks the inner service, and a page otherwise.
 async fn page(request: Request<Body>) -> Result<Switch, String> {
     match request.extensions().get::<Protocol<'static>>() {
         Some(_) => Ok(Switch::to(|_io: Upgraded| async {})),
@@ -21,13 +21,13 @@ async fn page(request: Request<Body>) -> Result<Switch, String> {
     }
 }
 
-/// `/room` for GET, and a page of its own for what no route takes.
+/// A route for GET of `/room`, and a fallback.
 fn routes() -> Router {
     Router::new().route("/room", on_get(page))
 }
 
-/// What a client that offers `foo` gets for GET and POST of a path that a route takes, and for GET of
-/// one that none takes: `101`, or another status.
+/// Returns the status for a client that offers `foo`: for GET and POST of a path with a route, and for
+/// GET of a path without one.
 async fn offered(app: Router, prefix: &str) -> [String; 3] {
     let mut statuses = [const { String::new() }; 3];
     for (status, (method, path)) in
@@ -40,7 +40,7 @@ async fn offered(app: Router, prefix: &str) -> [String; 3] {
     statuses
 }
 
-/// A place, the prefix of its paths, the app, and what is answered with `on` and with `on_inner`.
+/// A place, the prefix of its paths, the app, and the statuses with `on` and with `on_inner`.
 type Row = (&'static str, &'static str, Place, [&'static str; 3], [&'static str; 3]);
 type Place = fn(UpgradeLayer<Mapped<Body>>) -> Router;
 
@@ -95,7 +95,7 @@ async fn each_place_hands_its_own_paths_and_methods_to_a_handler() {
             ["101", "405", "404"],
             ["101", "405", "404"],
         ),
-        // On what no route takes.
+        // On the fallback.
         (
             "Router::fallback_service",
             "",
@@ -103,7 +103,7 @@ async fn each_place_hands_its_own_paths_and_methods_to_a_handler() {
             ["200", "405", "101"],
             ["200", "405", "404"],
         ),
-        // On a part of the paths. What its routes do not take is the outer router's.
+        // On a part of the paths. The outer router answers paths without a route.
         (
             "Router::nest",
             "/api",

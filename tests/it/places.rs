@@ -1,4 +1,4 @@
-//! Every place that is taken is given back, on every way out; and how many there may be.
+//! Places: each one is returned however an upgrade ends, and their number is limited.
 
 use std::{future, time::Duration};
 
@@ -12,7 +12,7 @@ use tower_upgrade::{
 
 use crate::support::*;
 
-/// A layer whose handler for `foo` takes up to five octets and decides so.
+/// A layer whose handler for `foo` takes bodies of up to five bytes and returns this decision.
 fn deciding<D, Fut>(decide: impl Fn() -> Fut + Send + Sync + 'static) -> UpgradeLayer
 where
     Fut: Future<Output = D> + Send + 'static,
@@ -35,7 +35,7 @@ fn serve(layer: &UpgradeLayer) -> Wire {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_is_taken_with_the_request_and_given_back_with_the_connection() {
+async fn a_place_is_taken_with_the_request_and_returned_with_the_connection() {
     let layer = deciding(async || {
         future::pending::<()>().await;
         reading().await
@@ -65,7 +65,7 @@ async fn a_place_is_taken_with_the_request_and_given_back_with_the_connection() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_refuses_gives_its_place_back() {
+async fn a_handler_that_rejects_returns_its_place() {
     let layer = deciding(async || Err::<Switch, _>(StatusCode::FORBIDDEN));
     serve(&layer).exchange(get(FOO)).await.starts_with("HTTP/1.1 403").and_is_open();
     let stats = layer.connections().stats();
@@ -73,7 +73,7 @@ async fn a_handler_that_refuses_gives_its_place_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_panics_gives_its_place_back() {
+async fn a_handler_that_panics_returns_its_place() {
     let layer = deciding(async || -> Switch { panic!("while deciding") });
     serve(&layer).exchange(get(FOO)).await.starts_with("HTTP/1.1 500");
     let stats = layer.connections().stats();
@@ -90,7 +90,7 @@ async fn a_handler_that_panics_gives_its_place_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_that_breaks_off_gives_the_place_back() {
+async fn a_body_that_breaks_off_returns_the_place() {
     let layer = deciding(reading);
     let mut wire = serve(&layer);
     wire.send(post(&format!("{FOO}Content-Length: 5\r\n"), "hell")).await;
@@ -103,22 +103,22 @@ async fn content_that_breaks_off_gives_the_place_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_goes_during_the_101_gives_the_place_back() {
-    for octets in 1..100 {
+async fn a_client_that_disconnects_during_the_101_returns_the_place() {
+    for bytes in 1..100 {
         let layer = deciding(reading);
-        let mut wire = Wire::serve_with_buffer(layer.layer(inner(&Log::default())), octets);
+        let mut wire = Wire::serve_with_buffer(layer.layer(inner(&Log::default())), bytes);
         wire.send(get(FOO)).await;
         settle().await;
         assert_eq!(layer.connections().active(), 1);
         drop(wire.io);
         settle().await;
         let stats = layer.connections().stats();
-        assert_eq!((stats.active, stats.switched, stats.failed), (0, 0, 1), "{octets}");
+        assert_eq!((stats.active, stats.switched, stats.failed), (0, 0, 1), "{bytes}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_101_that_is_replaced_gives_the_place_back() {
+async fn a_101_that_is_replaced_returns_the_place() {
     let layer = deciding(reading);
     let service = layer.layer(inner(&Log::default()));
     let service = service.map_response(|_| http::Response::new(String::from("no")));
@@ -128,7 +128,7 @@ async fn a_101_that_is_replaced_gives_the_place_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_is_given_away_keeps_its_place_until_it_is_dropped() {
+async fn a_connection_on_another_task_keeps_its_place_until_it_is_dropped() {
     let layer = deciding(async || {
         Switch::to(|mut io: Upgraded| async move {
             tokio::spawn(async move { while io.read(&mut [0; 16]).await.unwrap() > 0 {} });
@@ -143,7 +143,7 @@ async fn a_connection_that_is_given_away_keeps_its_place_until_it_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_more_than_the_limit_is_refused_until_a_place_is_free() {
+async fn one_more_than_the_limit_gets_a_503_until_a_place_is_free() {
     // KES-08 and case 14 of those that no peer tests.
     let layer = deciding(reading).max_connections(2);
     let first = serve(&layer);
@@ -151,8 +151,9 @@ async fn one_more_than_the_limit_is_refused_until_a_place_is_free() {
     for wire in &mut wires[..2] {
         wire.exchange(get(FOO)).await.is(&switching("foo"));
     }
-    let refusal = "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
-    wires[2].exchange(get(FOO)).await.is(refusal).and_is_open();
+    let rejection =
+        "HTTP/1.1 503 Service Unavailable\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n";
+    wires[2].exchange(get(FOO)).await.is(rejection).and_is_open();
     wires[2].exchange(get("")).await.is(OK).and_is_open();
     let [first, _second, mut third] = wires;
     drop(first);
@@ -163,13 +164,13 @@ async fn one_more_than_the_limit_is_refused_until_a_place_is_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_with_content_that_is_refused_unread_closes() {
-    // R9110-10.1.1-08, S-1: what is left of it is never read as anything else.
+async fn a_503_to_a_request_with_an_unread_body_closes() {
+    // R9110-10.1.1-08, S-1: the rest of the body is never read as anything else.
     let layer = deciding(reading).max_connections(0);
-    let octets = post(&format!("{FOO}Content-Length: 5\r\n"), "hello") + &get("");
-    let refusal = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
+    let bytes = post(&format!("{FOO}Content-Length: 5\r\n"), "hello") + &get("");
+    let rejection = "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\nretry-after: 1\r\n\
                    content-length: 0\r\n\r\n";
-    serve(&layer).exchange(octets).await.is(refusal).and_ends();
+    serve(&layer).exchange(bytes).await.is(rejection).and_ends();
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,8 +178,8 @@ async fn one_more_than_the_limit_can_be_forwarded() {
     let layer = deciding(reading).max_connections(0).at_capacity(AtCapacity::Forward);
     let mut wire = serve(&layer);
     wire.exchange(get(FOO)).await.is(OK).and_is_open();
-    let octets = post(&format!("{FOO}Content-Length: 5\r\n"), "hello");
-    wire.exchange(octets).await.is(OK).and_is_open();
+    let bytes = post(&format!("{FOO}Content-Length: 5\r\n"), "hello");
+    wire.exchange(bytes).await.is(OK).and_is_open();
     let stats = layer.connections().stats();
     assert_eq!((stats.active, stats.declined.capacity, stats.at_capacity), (0, 2, 0));
 }
@@ -198,7 +199,7 @@ async fn layers_can_share_their_places_and_layers_have_their_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_that_is_late_gets_a_408_that_closes() {
+async fn a_late_body_gets_a_408_that_closes() {
     let layer = deciding(reading).handshake_timeout(Duration::from_secs(30));
     let mut wire = serve(&layer);
     wire.send(post(&format!("{FOO}Content-Length: 5\r\n"), "hell")).await;
@@ -212,7 +213,7 @@ async fn content_that_is_late_gets_a_408_that_closes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handler_that_is_late_is_a_503_and_the_connection_goes_on() {
+async fn a_late_handler_is_a_503_and_the_connection_stays_open() {
     // The default is ten seconds.
     let layer = deciding(async || {
         tokio::time::sleep(Duration::from_secs(11)).await;
@@ -230,7 +231,7 @@ async fn a_handler_that_is_late_is_a_503_and_the_connection_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_does_not_take_its_101_loses_its_place() {
+async fn a_client_that_does_not_read_its_101_loses_its_place() {
     let log = Log::default();
     let failures = log.clone();
     let layer = deciding(reading).on_failure(move |error| failures.push(describe(&error)));
@@ -243,14 +244,16 @@ async fn a_client_that_does_not_take_its_101_loses_its_place() {
     assert_eq!((stats.active, stats.timed_out, stats.switched), (0, 1, 0));
     assert_eq!(
         log.take(),
-        ["failed foo TimedOut: the handshake took too long: deadline has elapsed"]
+        [
+            "failed foo TimedOut: the handshake took longer than `handshake_timeout`: deadline has elapsed"
+        ]
     );
-    // It gets the rest of its 101, and then the end.
+    // The client gets the rest of its 101, and then EOF.
     wire.receive().await.is(&switching("foo")).and_ends();
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_runs_on_the_connection_has_no_deadline() {
+async fn a_switched_connection_has_no_deadline() {
     let layer = deciding(reading);
     let mut wire = serve(&layer);
     wire.exchange(get(FOO)).await.is(&switching("foo"));
@@ -260,7 +263,7 @@ async fn what_runs_on_the_connection_has_no_deadline() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_are_forwarded_are_counted_by_their_reason() {
+async fn declined_requests_are_counted_by_their_reason() {
     let layer = deciding(reading).on("bar", reading_for.when(|_| false));
     let offers = [
         ("Upgrade: foo\r\n", 1),
@@ -270,10 +273,10 @@ async fn requests_that_are_forwarded_are_counted_by_their_reason() {
         ("Connection: upgrade\r\nUpgrade: bar\r\n", 5),
         ("", 0),
     ];
-    for (lines, times) in offers {
+    for (headers, times) in offers {
         for _ in 0..times {
-            let content = if lines.contains("Length") { "sixsix" } else { "" };
-            serve(&layer).exchange(get(lines) + content).await.is(OK);
+            let body = if headers.contains("Length") { "sixsix" } else { "" };
+            serve(&layer).exchange(get(headers) + body).await.is(OK);
         }
     }
     serve(&layer).exchange(request("TRACE /x HTTP/1.1", FOO)).await.starts_with("HTTP/1.1 200");

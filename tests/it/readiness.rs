@@ -60,7 +60,7 @@ async fn an_error_of_the_inner_service_is_passed_on() {
 
 #[tokio::test(start_paused = true)]
 async fn a_switched_request_leaves_the_inner_service_ready_for_the_next() {
-    // P-65: the inner service lent its readiness and was not called, so it stays ready.
+    // P-65: the inner service was ready and was not called, so it stays ready.
     let log = Log::default();
     let (inner, mut handle) = mock::pair::<Request<hyper::body::Incoming>, Res>();
     handle.allow(1);
@@ -79,7 +79,7 @@ async fn a_switched_request_leaves_the_inner_service_ready_for_the_next() {
     assert_eq!(response.status(), 101);
     assert_eq!(log.count("foo asked"), 1);
 
-    // One place was allowed, and it is still there.
+    // The limit is one request, and the permit is still there.
     let ready =
         std::future::poll_fn(|cx| Poll::Ready(tower::Service::poll_ready(&mut service, cx)));
     assert_ready!(ready.await).unwrap();

@@ -1,5 +1,5 @@
-//! A handler runs on a connection only if its client got this layer's 101. What layers outside can
-//! do that escapes notice is at the end, as the crate's documentation has it.
+//! A handler runs on a connection only if its client got this layer's 101. The last tests show the
+//! exceptions without `outermost()`, which the crate's documentation names.
 
 use std::time::Duration;
 
@@ -25,8 +25,8 @@ fn error_that_closes<B>(body: B) -> Response<B> {
     response.body(body).unwrap()
 }
 
-/// A connection with an asynchronous layer outside, which looks at each response, and answers with a
-/// 500 in its place.
+/// Serves a handler below an asynchronous layer that looks at each response, and answers with a 500 in
+/// its place.
 fn replacing(log: &Log, look: fn(&Response<UpgradeBody<Full<Bytes>>>)) -> Wire {
     let upgrade = fixture(log).layer(inner(log));
     Wire::serve(tower::service_fn(move |request| {
@@ -41,7 +41,7 @@ fn replacing(log: &Log, look: fn(&Response<UpgradeBody<Full<Bytes>>>)) -> Wire {
     }))
 }
 
-/// Asserts that a client that offers `foo`, and talks on, gets a 500 and nothing behind it.
+/// Asserts that a client that offers `foo`, and goes on sending, gets a 500 and nothing after it.
 async fn assert_only_500(mut wire: Wire, log: &Log) {
     let received = wire.exchange(get(FOO) + "early").await;
     received.starts_with("HTTP/1.1 500").and_ends();
@@ -53,8 +53,8 @@ async fn assert_only_500(mut wire: Wire, log: &Log) {
 
 #[tokio::test(start_paused = true)]
 async fn a_101_that_a_layer_replaces_never_starts_the_handler() {
-    // The story: hyper gives the connection up behind any response to a request with an `Upgrade`
-    // line, so that a handler which only waits for it would talk behind the 500.
+    // hyper hands over the connection after any response to a request with an `Upgrade` header. A
+    // handler that only waits for the connection would talk after the 500.
     let log = Log::default();
     let service = fixture(&log)
         .layer(inner(&log))
@@ -63,9 +63,9 @@ async fn a_101_that_a_layer_replaces_never_starts_the_handler() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nor_does_one_that_an_async_layer_replaces() {
+async fn a_101_that_an_async_layer_replaces_never_starts_the_handler() {
     let log = Log::default();
-    // Even a layer that has a look at the response first.
+    // The layer may look at the response first.
     let wire = replacing(&log, |response| {
         assert_eq!(response.body().size_hint().exact(), Some(0));
     });
@@ -73,7 +73,7 @@ async fn nor_does_one_that_an_async_layer_replaces() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nor_does_one_whose_status_a_layer_changes() {
+async fn a_101_whose_status_a_layer_changes_never_starts_the_handler() {
     let log = Log::default();
     let service = fixture(&log).layer(inner(&log)).map_response(|mut response| {
         *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
@@ -84,8 +84,8 @@ async fn nor_does_one_whose_status_a_layer_changes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nor_does_one_that_a_layer_asks_for_its_end_and_drops() {
-    // What asks while the future of the response is alive is a layer and not the server.
+async fn a_101_whose_body_a_layer_asks_for_its_end_never_starts_the_handler() {
+    // A layer asks while the future of the response is alive. A server asks later.
     let log = Log::default();
     let upgrade = fixture(&log).layer(inner(&log));
     let service = tower::service_fn(move |request| {
@@ -102,15 +102,15 @@ async fn nor_does_one_that_a_layer_asks_for_its_end_and_drops() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nor_does_one_that_an_async_layer_asks_for_its_end_and_drops() {
-    // A server goes on to ask how long a body is that has not ended.
+async fn a_101_whose_body_an_async_layer_asks_for_its_end_never_starts_the_handler() {
+    // A server also asks for the size of a body that has not ended.
     let log = Log::default();
     let wire = replacing(&log, |response| assert!(!response.body().is_end_stream()));
     assert_only_500(wire, &log).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn nor_does_one_that_comes_too_late() {
+async fn a_101_that_comes_too_late_never_starts_the_handler() {
     let log = Log::default();
     let upgrade = fixture(&log).layer(inner(&log));
     let service = tower::service_fn(move |request| {
@@ -140,7 +140,7 @@ async fn a_replaced_101_on_a_connection_that_stays_leaves_no_task_behind() {
         fixture(&log).layer(inner(&log)).map_response(|_| Response::new(Full::<Bytes>::from("no")));
     let mut wire = Wire::serve(service);
     wire.exchange(get(FOO)).await.ends_with("no").and_is_open();
-    // The report is the last thing that the task does.
+    // The report is the last action of the task.
     assert_eq!(log.count("failed foo Replaced"), 1);
     wire.exchange(get("")).await.ends_with("no").and_is_open();
     drop(wire);
@@ -149,7 +149,7 @@ async fn a_replaced_101_on_a_connection_that_stays_leaves_no_task_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_usual_layers_outside_let_a_101_through() {
+async fn the_usual_outer_layers_pass_a_101_on() {
     let log = Log::default();
     let service = ServiceBuilder::new()
         .layer(TraceLayer::new_for_http())
@@ -158,16 +158,15 @@ async fn the_usual_layers_outside_let_a_101_through() {
         .map_response(|response: Response<_>| response.map(BodyExt::boxed_unsync))
         .layer(fixture(&log))
         .service(inner(&log));
-    let lines = format!("{FOO}Accept-Encoding: gzip\r\n");
+    let headers = format!("{FOO}Accept-Encoding: gzip\r\n");
     let mut wire = Wire::serve(service);
-    wire.exchange(get(&lines) + "early").await.is(&(switching("foo") + "[early]")).and_is_open();
+    wire.exchange(get(&headers) + "early").await.is(&(switching("foo") + "[early]")).and_is_open();
     assert_eq!(log.count("failed"), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn behind_a_layer_that_hides_the_body_the_handler_does_not_run_and_says_so() {
-    // A body that does not pass on `is_end_stream` leaves no way to tell a 101 that is sent from
-    // one that is dropped.
+async fn below_a_layer_that_hides_the_body_the_handler_does_not_run_and_the_error_says_so() {
+    // If a body does not pass on `is_end_stream`, a 101 that is sent looks like one that is dropped.
     let log = Log::default();
     let service = ServiceBuilder::new()
         .layer(ResponseBodyTimeoutLayer::new(Duration::from_secs(60)))
@@ -180,29 +179,29 @@ async fn behind_a_layer_that_hides_the_body_the_handler_does_not_run_and_says_so
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_is_gone_before_the_101_never_gets_a_handler() {
-    // The pipe takes less than the 101, and the client goes away instead of reading it.
-    for octets in 1..WHOLE_101 {
+async fn a_client_that_disconnects_before_the_101_never_gets_a_handler() {
+    // The pipe holds less than the 101, and the client disconnects instead of reading it.
+    for bytes in 1..WHOLE_101 {
         let log = Log::default();
-        let mut wire = Wire::serve_with_buffer(fixture(&log).layer(inner(&log)), octets);
+        let mut wire = Wire::serve_with_buffer(fixture(&log).layer(inner(&log)), bytes);
         wire.send(get(FOO)).await;
         settle().await;
         assert_eq!(log.count("foo asked"), 1);
         drop(wire.io);
         settle().await;
-        assert_eq!(log.count("foo runs"), 0, "{octets} octets: {log:?}");
-        assert_eq!(log.count("failed foo Disconnected"), 1, "{octets} octets: {log:?}");
+        assert_eq!(log.count("foo runs"), 0, "{bytes} bytes: {log:?}");
+        assert_eq!(log.count("failed foo Disconnected"), 1, "{bytes} bytes: {log:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_client_gets_the_whole_101_before_the_handler_runs() {
-    for octets in 1..200 {
+    for bytes in 1..200 {
         let log = Log::default();
-        let mut wire = Wire::serve_with_buffer(fixture(&log).layer(inner(&log)), octets);
+        let mut wire = Wire::serve_with_buffer(fixture(&log).layer(inner(&log)), bytes);
         wire.send(get(FOO)).await;
         settle().await;
-        assert_eq!(log.count("foo runs"), usize::from(octets >= WHOLE_101), "{octets} octets");
+        assert_eq!(log.count("foo runs"), usize::from(bytes >= WHOLE_101), "{bytes} bytes");
         wire.exchange("N").await.is(&(switching("foo") + "[N]")).and_is_open();
     }
 }
@@ -227,8 +226,8 @@ async fn a_connection_without_upgrades_names_the_method_to_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_without_content_in_place_of_the_101_escapes_notice() {
-    // hyper drops the body of such a response unpolled, as it does with that of a 101.
+async fn a_status_without_a_body_in_place_of_the_101_escapes_notice() {
+    // hyper drops the body of such a response unpolled, as it drops that of a 101.
     for status in [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED] {
         let log = Log::default();
         let service = fixture(&log).layer(inner(&log)).map_response(move |mut response| {

@@ -1,5 +1,5 @@
-//! User code that panics, layers outside that misbehave, runtimes that end: a clear answer where
-//! there can be one, and every place given back.
+//! User code that panics, outer layers that misbehave, runtimes that end: the client gets an answer if
+//! possible, and every place is returned.
 
 use std::{future, panic, time::Duration};
 
@@ -14,7 +14,7 @@ use tower_upgrade::{Switch, UpgradeHandler, UpgradeLayer, Upgraded};
 
 use crate::support::*;
 
-/// Panics when it is dropped, unless that would end the process.
+/// Panics when it is dropped, unless that would abort the process.
 struct Bomb;
 
 impl Drop for Bomb {
@@ -36,7 +36,7 @@ fn logging(log: &Log, layer: UpgradeLayer) -> UpgradeLayer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_callback_that_panics_does_not_take_the_answer_along() {
+async fn a_callback_that_panics_does_not_drop_the_response() {
     let layer = UpgradeLayer::new()
         .on("foo", |_: Request<Bytes>| async { panic::panic_any(7) as Switch })
         .on_failure(|_| panic!("in the callback"));
@@ -55,7 +55,7 @@ async fn a_predicate_that_panics_takes_no_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_panics_as_it_is_aborted_is_reported_as_aborted() {
+async fn a_handler_that_panics_during_an_abort_is_reported_as_aborted() {
     let log = Log::default();
     let handler = |_: Request<Bytes>| async {
         Switch::to(|io: Upgraded| async move {
@@ -73,7 +73,7 @@ async fn what_panics_as_it_is_aborted_is_reported_as_aborted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_panics_as_it_is_dropped_unused_is_reported() {
+async fn a_handler_that_panics_while_it_is_dropped_unused_is_reported() {
     let log = Log::default();
     let handler = |_: Request<Bytes>| async {
         let bomb = Bomb;
@@ -88,8 +88,8 @@ async fn what_panics_as_it_is_dropped_unused_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_outside_that_waits_for_the_connection_too_is_reported() {
-    // Of two that wait for the same connection, hyper has one panic.
+async fn an_outer_layer_that_waits_for_the_connection_too_is_reported() {
+    // hyper panics in one of two tasks that wait for the same connection.
     let log = Log::default();
     let upgrade = fixture(&log).layer(inner(&log));
     let service = tower::service_fn(move |request: Request<Incoming>| {
@@ -104,7 +104,7 @@ async fn a_layer_outside_that_waits_for_the_connection_too_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_leaves_while_the_handler_decides_is_reported() {
+async fn a_client_that_disconnects_while_the_handler_decides_is_reported() {
     let log = Log::default();
     let handler = |_: Request<Bytes>| async { future::pending::<Switch>().await };
     let layer = logging(&log, UpgradeLayer::new().on("foo", handler));
@@ -119,7 +119,7 @@ async fn a_client_that_leaves_while_the_handler_decides_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_ends_while_a_layer_outside_has_the_101_is_reported() {
+async fn a_connection_that_closes_while_an_outer_layer_has_the_101_is_reported() {
     let log = Log::default();
     let layer = fixture(&log);
     let service = layer.layer(inner(&log)).and_then(|response| async {
@@ -146,7 +146,7 @@ async fn a_handshake_may_take_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn layers_that_make_bodies_of_their_own_fit_outside() {
+async fn outer_layers_with_body_types_of_their_own_fit() {
     let log = Log::default();
     let upgrade = fixture(&log).layer(inner(&log));
     let timeout = TimeoutLayer::with_status_code(http::StatusCode::GATEWAY_TIMEOUT, QUIET);
@@ -155,7 +155,7 @@ async fn layers_that_make_bodies_of_their_own_fit_outside() {
 }
 
 #[test]
-fn a_runtime_that_ends_gives_every_place_back() {
+fn a_runtime_that_ends_returns_every_place() {
     for decides in [true, false] {
         let layer = UpgradeLayer::new().on("foo", move |_: Request<Bytes>| async move {
             if !decides {
@@ -182,7 +182,7 @@ fn a_runtime_that_ends_gives_every_place_back() {
 }
 
 #[test]
-fn behind_a_drain_no_connection_is_active_on_any_thread() {
+fn after_a_drain_no_connection_is_active_on_any_thread() {
     let runtime =
         tokio::runtime::Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     for _ in 0..100 {

@@ -1,6 +1,7 @@
-//! What went wrong elsewhere, and does not here. The ids are those of the requirements.
+//! Security incidents of other implementations, tried on this one. The ids are those of the
+//! requirements.
 //!
-//! `offers.rs` has S-22 for whole fields, and S-19 for `Upgrade`.
+//! `offers.rs` has S-22 for whole headers, and S-19 for `Upgrade`.
 
 use std::{convert::Infallible, sync::Arc};
 
@@ -21,54 +22,54 @@ use tower_upgrade::{Switch, UpgradeLayer, Upgraded};
 
 use crate::support::*;
 
-/// S-1, CVE-2022-41721: a limit outside Go's h2c handler cut a request's content short, and the
-/// server switched all the same. What was left of the content was then read as HTTP/2 frames of
-/// the attacker's choice.
+/// S-1, CVE-2022-41721: a limit around Go's h2c handler cut a request's body short, and the server
+/// switched all the same. It then read the rest of the body as HTTP/2 frames, which an attacker could
+/// choose.
 #[tokio::test(start_paused = true)]
-async fn no_octet_of_content_becomes_one_of_the_protocol() {
+async fn no_byte_of_a_body_becomes_one_of_the_protocol() {
     let smuggled = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-    let octets = post(&format!("{FOO}Content-Length: {}\r\n", smuggled.len()), smuggled) + "NP";
-    for at in 0..octets.len() - 2 {
+    let bytes = post(&format!("{FOO}Content-Length: {}\r\n", smuggled.len()), smuggled) + "NP";
+    for at in 0..bytes.len() - 2 {
         let log = Log::default();
         let mut wire = connect_with_limit(&log, smuggled.len());
-        let received = wire.exchange_split(octets.as_bytes(), at).await;
+        let received = wire.exchange_split(bytes.as_bytes(), at).await;
         received.is(&(switching("foo") + "[NP]"));
 
-        // Over the limit there is no 101, and the content is the inner service's. Only what is
-        // behind it is read on, and is not HTTP.
+        // Over the limit there is no 101, and the inner service gets the body. hyper reads on after it,
+        // and finds no HTTP.
         let log = Log::default();
         let mut wire = connect_with_limit(&log, smuggled.len() - 1);
-        wire.exchange_split(octets.as_bytes(), at).await.is(OK);
+        wire.exchange_split(bytes.as_bytes(), at).await.is(OK);
         assert_eq!(log.take(), [format!("inner POST /x {smuggled:?} upgradable")]);
     }
 }
 
-/// S-1, P-57: the same, where the content breaks off or its length is not known. There is no end of the
-/// content to switch at.
+/// S-1, P-57: the same with a body that breaks off or has no known length. Its end, where the protocol
+/// would begin, is not known.
 #[tokio::test(start_paused = true)]
-async fn content_without_an_end_is_never_switched_behind() {
+async fn a_body_without_a_known_end_is_never_switched() {
     let log = Log::default();
     let mut wire = connect_with_limit(&log, 100);
     wire.exchange(post(&format!("{FOO}Content-Length: 100\r\n"), "hello")).await.is("");
     wire.io.shutdown().await.unwrap();
-    let refused = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-    wire.receive().await.is(refused).and_ends();
+    let rejected = "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    wire.receive().await.is(rejected).and_ends();
     let events = log.take();
     assert_eq!(events.len(), 1, "{events:?}");
     assert!(events[0].starts_with("failed foo Body"), "{events:?}");
 
     let log = Log::default();
     let mut wire = connect_with_limit(&log, 100);
-    let lines = format!("{FOO}Transfer-Encoding: chunked\r\n");
-    wire.exchange(post(&lines, "5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n")).await.is(OK);
+    let headers = format!("{FOO}Transfer-Encoding: chunked\r\n");
+    wire.exchange(post(&headers, "5\r\nhello\r\n5\r\nworld\r\n0\r\n\r\n")).await.is(OK);
     assert_eq!(log.take(), ["inner POST /x \"helloworld\" upgradable"]);
 }
 
-/// S-4: haproxy kept what it had found out about `Upgrade` for each line apart. `foo, h2c` on one
-/// line went past its filter if another line came after it.
+/// S-4: haproxy checked each `Upgrade` header alone. `foo, h2c` in one header passed its filter if
+/// another header came after it.
 #[tokio::test(start_paused = true)]
-async fn a_later_line_hides_nothing_of_an_earlier_one() {
-    for (protocol, lines, expected) in [
+async fn a_later_value_hides_nothing_of_an_earlier_one() {
+    for (protocol, headers, expected) in [
         ("h2c", "Upgrade: foo, h2c\r\nUpgrade: bar\r\n", switching("h2c")),
         ("bar", "Upgrade: foo, h2c\r\nUpgrade: bar\r\n", switching("bar")),
         ("h2c", "Upgrade: h2c\r\nUpgrade: foo/\r\n", OK.into()),
@@ -78,42 +79,41 @@ async fn a_later_line_hides_nothing_of_an_earlier_one() {
         let log = Log::default();
         let layer = UpgradeLayer::new().on(protocol, echo(&log, "only"));
         let mut wire = Wire::serve(layer.layer(inner(&log)));
-        wire.exchange(get(&format!("{CU}{lines}"))).await.is(&expected);
+        wire.exchange(get(&format!("{CU}{headers}"))).await.is(&expected);
     }
 }
 
 /// S-6, websocket-smuggle: nginx tunnelled whenever its backend said 101, and an attacker could
-/// have the backend relay a 101 of the attacker's own. A 101 that the layer did not make is the
-/// inner service's affair, which also gets the connection.
+/// have the backend relay a 101 of the attacker's own. A 101 that the layer did not make belongs to
+/// the inner service, which also gets the connection.
 #[tokio::test(start_paused = true)]
 async fn a_101_of_the_inner_service_is_never_joined_to_a_handler() {
-    for (lines, content) in [
+    for (headers, body) in [
         (format!("{FOO}Content-Length: 5\r\n"), "hello"),
         (format!("{CU}Upgrade: other, nope\r\n"), ""),
         ("Upgrade: foo\r\n".to_owned(), ""),
     ] {
         let log = Log::default();
         let mut wire = Wire::serve(fixture(&log).layer(service_fn(switching_inner)));
-        let received = wire.exchange(post(&lines, content) + "NP").await;
+        let received = wire.exchange(post(&headers, body) + "NP").await;
         received.is(&(switching("foo") + "inner got NP")).and_ends();
-        assert_eq!(log.take(), [""; 0], "{lines}");
+        assert_eq!(log.take(), [""; 0], "{headers}");
     }
 }
 
-/// S-6: the same, where nobody waits for the connection.
+/// S-6: the same, if no task waits for the connection.
 #[tokio::test(start_paused = true)]
 async fn a_101_of_an_inner_service_that_does_not_switch_runs_no_handler() {
-    for (lines, content) in [(format!("{FOO}Content-Length: 5\r\n"), "hello"), (String::new(), "")]
-    {
+    for (headers, body) in [(format!("{FOO}Content-Length: 5\r\n"), "hello"), (String::new(), "")] {
         let log = Log::default();
         let inner = service_fn(async |_: Request<Incoming>| Ok::<_, Infallible>(inner_101()));
         let mut wire = Wire::serve(fixture(&log).layer(inner));
-        wire.exchange(post(&lines, content) + "NP").await.is(&switching("foo")).and_ends();
-        assert_eq!(log.take(), [""; 0], "{lines}");
+        wire.exchange(post(&headers, body) + "NP").await.is(&switching("foo")).and_ends();
+        assert_eq!(log.take(), [""; 0], "{headers}");
     }
 }
 
-/// Reads the content, and switches by itself.
+/// Reads the body, and switches by itself.
 async fn switching_inner(
     mut request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, hyper::Error> {
@@ -121,9 +121,9 @@ async fn switching_inner(
     let on_upgrade = hyper::upgrade::on(request);
     tokio::spawn(async {
         let mut io = TokioIo::new(on_upgrade.await.unwrap());
-        let mut octets = [0; 2];
-        io.read_exact(&mut octets).await.unwrap();
-        io.write_all(&[b"inner got ", &octets[..]].concat()).await.unwrap();
+        let mut bytes = [0; 2];
+        io.read_exact(&mut bytes).await.unwrap();
+        io.write_all(&[b"inner got ", &bytes[..]].concat()).await.unwrap();
     });
     Ok(inner_101())
 }
@@ -134,16 +134,16 @@ fn inner_101() -> Response<Full<Bytes>> {
     response.body(Full::default()).unwrap()
 }
 
-/// S-11, CVE-2025-64763: Envoy took octets that a client sent before the answer for the tunnel's.
+/// S-11, CVE-2025-64763: Envoy sent bytes into the tunnel that came before the answer.
 /// They are HTTP until the 101 is written, and a declined offer makes them the next request.
 #[tokio::test(start_paused = true)]
-async fn octets_sent_before_the_answer_are_http_unless_it_is_a_101() {
+async fn bytes_sent_before_the_answer_are_http_unless_it_is_a_101() {
     // P-59, R9931-3-02
     let next = request("GET /next HTTP/1.1", "");
     let forbidden = "HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n";
     for (path, offer, expected, forwarded) in [
         ("/x", "foo", switching("foo") + "[" + &next + "]", 0),
-        ("/refused", "foo", forbidden.to_owned() + OK, 1),
+        ("/rejected", "foo", forbidden.to_owned() + OK, 1),
         ("/x", "nope", OK.repeat(2), 2),
     ] {
         let head = request(&format!("GET {path} HTTP/1.1"), &format!("{CU}Upgrade: {offer}\r\n"));
@@ -159,7 +159,7 @@ async fn octets_sent_before_the_answer_are_http_unless_it_is_a_101() {
             assert_eq!(log.count("foo"), 0, "{path} {offer} split at {at}");
             decide.notify_one();
             let received = wire.receive().await;
-            // The handler echoes in as many pieces as it got.
+            // The handler echoes in as many pieces as it reads.
             let text = received.and_is_open().text.replace("][", "");
             assert_eq!(text, expected, "{path} {offer} split at {at}");
             assert_eq!(log.count("inner"), forwarded, "{path} {offer} split at {at}");
@@ -167,7 +167,7 @@ async fn octets_sent_before_the_answer_are_http_unless_it_is_a_101() {
     }
 }
 
-/// `foo`, with a handler that decides when it is told to, and then by the path.
+/// A handler for `foo` that waits for `decide`, and then decides by the path.
 fn deciding(log: &Log, decide: &Arc<Notify>) -> UpgradeLayer {
     let (log, decide) = (log.clone(), decide.clone());
     UpgradeLayer::new().on("foo", move |request: Request<Bytes>| {
@@ -191,16 +191,16 @@ async fn any_request_of_a_connection_may_be_upgraded() {
     let forwarded = post(&format!("{FOO}Content-Length: 5\r\n"), "hello");
     let accepted = get(FOO) + "NP";
     let expected = OK.repeat(3) + &switching("foo") + "[NP]";
-    let octets = [declined, forwarded, get(""), accepted].concat();
-    for at in 0..octets.len() - 2 {
+    let bytes = [declined, forwarded, get(""), accepted].concat();
+    for at in 0..bytes.len() - 2 {
         let log = Log::default();
-        connect(&log).exchange_split(octets.as_bytes(), at).await.is(&expected).and_is_open();
+        connect(&log).exchange_split(bytes.as_bytes(), at).await.is(&expected).and_is_open();
         assert_eq!((log.count("inner"), log.count("foo asked")), (3, 1), "split at {at}");
     }
 }
 
 /// S-14, CVE-2024-36387: httpd followed a null pointer when a WebSocket came over HTTP/2. Only
-/// HTTP/1.1 is looked at.
+/// HTTP/1.1 is upgraded.
 #[tokio::test(start_paused = true)]
 async fn other_versions_of_http_are_forwarded() {
     // P-30, R9110-7.8-15, R9113-8.2.2-02, R9114-4.2-01
@@ -221,7 +221,7 @@ async fn other_versions_of_http_are_forwarded() {
         assert_eq!(log.take(), [""; 0]);
     }
     for version in versions {
-        // With it, it is the version that counts.
+        // With the extension, the version decides.
         let log = Log::default();
         let service = fixture(&log).layer(inner(&log));
         let mut wire = Wire::serve(service.map_request(move |mut request: Request<Incoming>| {
@@ -234,10 +234,10 @@ async fn other_versions_of_http_are_forwarded() {
 }
 
 /// S-18, CVE-2024-37890: a limit on the number of headers took `Upgrade` away between two stages
-/// of `ws`, and the second one followed what was not there. hyper's `OnUpgrade` proves nothing
-/// about the fields either.
+/// of `ws`, and the second one dereferenced the missing header. hyper's `OnUpgrade` does not prove that
+/// the headers are still there either.
 #[tokio::test(start_paused = true)]
-async fn fields_that_an_outer_layer_took_away_are_not_missed() {
+async fn a_request_whose_headers_an_outer_layer_removed_is_forwarded() {
     for taken in [vec![UPGRADE], vec![CONNECTION], vec![CONNECTION, UPGRADE]] {
         let log = Log::default();
         let service = fixture(&log).layer(inner(&log));
@@ -253,22 +253,22 @@ async fn fields_that_an_outer_layer_took_away_are_not_missed() {
 }
 
 /// S-19, CVE-2021-31525: Go looked for a token in a header by recursion, and a huge header made
-/// that panic. The parser is a loop, and it gives up at a limit.
+/// that panic. The parser is a loop, and it stops at a limit.
 #[tokio::test(start_paused = true)]
-async fn a_huge_connection_field_is_no_more_than_declined() {
+async fn a_huge_connection_header_is_declined() {
     // Case 15 of those that no peer tests.
     for filling in ["x,".repeat(32 * 1024), ",".repeat(64 * 1024), "x".repeat(64 * 1024) + ","] {
         for connection in [format!("{filling}upgrade"), format!("upgrade,{filling}")] {
-            let lines = format!("Upgrade: foo\r\nConnection: {connection}\r\n");
-            let (received, log) = exchange(get(&lines)).await;
+            let headers = format!("Upgrade: foo\r\nConnection: {connection}\r\n");
+            let (received, log) = exchange(get(&headers)).await;
             received.is(OK).and_is_open();
             assert_eq!(log.take(), ["inner GET /x \"\" upgradable"]);
         }
     }
 }
 
-/// S-20, CVE-2026-1527: undici and Netty wrote tokens and fields with line breaks in them, which
-/// let their source write fields of its own. Nothing but checked tokens goes into the 101.
+/// S-20, CVE-2026-1527: undici and Netty wrote tokens and headers with line breaks in them, so that
+/// their source could add headers. Only checked tokens go into the 101.
 #[tokio::test(start_paused = true)]
 async fn a_101_cannot_be_split() {
     assert!(HeaderValue::try_from("a\r\nSet-Cookie: b").is_err());
@@ -301,9 +301,9 @@ async fn a_101_cannot_be_split() {
     }
 }
 
-/// S-20: nor can a handler write a field that would change where the 101 ends.
+/// S-20: a handler cannot add a header that would change where the 101 ends.
 #[tokio::test(start_paused = true)]
-async fn a_101_has_no_field_of_the_connection_or_of_content_but_its_own_two() {
+async fn a_101_has_no_header_about_the_connection_or_a_body_but_its_own_two() {
     // R9110-8.6-01, R9112-6.1-01, R9110-7.6.1-05
     let layer = UpgradeLayer::new().on("foo", async |_: Request<Bytes>| {
         let mut switch = Switch::to(async |_: Upgraded| ());
@@ -325,7 +325,7 @@ async fn a_101_has_no_field_of_the_connection_or_of_content_but_its_own_two() {
 }
 
 /// S-22: aiohttp folded the Kelvin sign into `k`, and took `notupgrade` for `upgrade`. Names are
-/// compared whole, and as octets.
+/// compared whole, and as bytes.
 #[tokio::test(start_paused = true)]
 async fn a_part_of_a_protocols_name_is_not_the_name() {
     for member in ["websocket2", "xwebsocket", "web", "h2cc", "h2", "websocket-h2c", "foofoo"] {
@@ -335,22 +335,22 @@ async fn a_part_of_a_protocols_name_is_not_the_name() {
     }
 }
 
-/// S-25: in Netty what was left of a failed upgrade made the next plain request of the connection
-/// look like one. Nothing is kept between requests.
+/// S-25: in Netty the state of a failed upgrade made the next plain request of the connection look
+/// like an upgrade. This crate keeps no state between requests.
 #[tokio::test(start_paused = true)]
 async fn a_failed_upgrade_leaves_nothing_for_the_next_request() {
     let log = Log::default();
     let failures = log.clone();
     let layer = UpgradeLayer::new()
         .on("foo", echo(&log, "foo"))
-        .on("refused", async |_: Request<Bytes>| Err::<Switch, _>(StatusCode::FORBIDDEN))
+        .on("rejected", async |_: Request<Bytes>| Err::<Switch, _>(StatusCode::FORBIDDEN))
         .on("panics", async |_: Request<Bytes>| -> Switch { panic!("on purpose") })
         .on("invalid", async |_: Request<Bytes>| {
             Switch::to(async |_: Upgraded| ()).protocols("other")
         })
         .on_failure(move |error| failures.push(describe(&error)));
     let service = layer.layer(inner(&log));
-    for (failing, status) in [("refused", 403), ("panics", 500), ("invalid", 500)] {
+    for (failing, status) in [("rejected", 403), ("panics", 500), ("invalid", 500)] {
         let mut wire = Wire::serve(service.clone());
         let received = wire.exchange(get(&format!("{CU}Upgrade: {failing}\r\n"))).await;
         received.starts_with(&format!("HTTP/1.1 {status} ")).and_is_open();

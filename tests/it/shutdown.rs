@@ -1,4 +1,4 @@
-//! Draining, waiting, and aborting what is left.
+//! Shutdown: drain, wait, and abort at the deadline.
 
 use std::{future, time::Duration};
 
@@ -11,16 +11,16 @@ use tower_upgrade::{AtCapacity, Connections, Switch, UpgradeLayer, Upgraded};
 
 use crate::support::*;
 
-/// What a request gets that comes when the layer drains.
+/// The response to an offer during a drain.
 const REFUSAL: &str =
     "HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// A layer with handlers that say `goodbye` when they are told, that say it late, and that never do.
+/// A layer with handlers that send `goodbye` at a drain, that send it late, and that never end.
 fn layer(log: &Log) -> UpgradeLayer {
     let failures = log.clone();
     UpgradeLayer::new()
-        .on("polite", farewell(Duration::ZERO))
-        .on("late", farewell(Duration::from_secs(20)))
+        .on("polite", polite(Duration::ZERO))
+        .on("late", polite(Duration::from_secs(20)))
         .on("stuck", |_request: Request<Bytes>| async {
             Switch::to(|io: Upgraded| async move {
                 future::pending::<()>().await;
@@ -34,7 +34,7 @@ fn layer(log: &Log) -> UpgradeLayer {
         .on_failure(move |error| failures.push(describe(&error)))
 }
 
-fn farewell(
+fn polite(
     after: Duration,
 ) -> impl Fn(Request<Bytes>) -> future::Ready<Switch> + Send + Sync + 'static {
     move |_request| future::ready(Switch::to(move |io: Upgraded| goodbye(io, after)))
@@ -49,13 +49,13 @@ async fn goodbye(mut io: Upgraded, after: Duration) -> std::io::Result<()> {
 
 async fn connect_to(layer: &UpgradeLayer, protocol: &str) -> Wire {
     let mut wire = Wire::serve(layer.layer(inner(&Log::default())));
-    let lines = format!("{CU}Upgrade: {protocol}\r\n");
-    wire.exchange(get(&lines)).await.is(&switching(protocol)).and_is_open();
+    let headers = format!("{CU}Upgrade: {protocol}\r\n");
+    wire.exchange(get(&headers)).await.is(&switching(protocol)).and_is_open();
     wire
 }
 
 #[tokio::test(start_paused = true)]
-async fn handlers_are_told_and_waited_for() {
+async fn a_drain_tells_handlers_and_waits_for_them() {
     // Case 13 of those that no peer tests.
     let log = Log::default();
     let layer = layer(&log);
@@ -75,7 +75,7 @@ async fn handlers_are_told_and_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_during_a_drain_is_refused_and_others_are_served() {
+async fn offers_during_a_drain_get_a_503_and_plain_requests_are_served() {
     let layer = layer(&Log::default());
     let mut wires = [(); 4].map(|()| Wire::serve(layer.layer(inner(&Log::default()))));
     for wire in &mut wires {
@@ -84,7 +84,7 @@ async fn who_comes_during_a_drain_is_refused_and_others_are_served() {
     layer.connections().drain();
     let offer = format!("{CU}Upgrade: polite\r\n");
     wires[0].exchange(get(&offer)).await.is(REFUSAL).and_ends();
-    // Nothing behind the refusal is read as HTTP or as anything else.
+    // Nothing after the 503 is read, as HTTP or as anything else.
     wires[1].exchange(get(&offer) + &get("")).await.is(REFUSAL).and_ends();
     wires[2].exchange(get("")).await.is(OK).and_is_open();
     wires[3].exchange(get(&format!("{CU}Upgrade: nope\r\n"))).await.is(OK).and_is_open();
@@ -109,7 +109,7 @@ async fn a_handshake_that_has_begun_goes_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_at_the_deadline_is_aborted() {
+async fn connections_that_are_open_at_the_deadline_are_aborted() {
     let log = Log::default();
     let layer = layer(&log);
     let mut wires = [
@@ -133,7 +133,7 @@ async fn what_is_left_at_the_deadline_is_aborted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handshake_that_is_left_at_the_deadline_is_a_503_that_closes() {
+async fn a_handshake_that_is_pending_at_the_deadline_is_a_503_that_closes() {
     let log = Log::default();
     let layer = layer(&log);
     let mut wire = Wire::serve(layer.layer(inner(&log)));
@@ -158,7 +158,7 @@ async fn a_deadline_of_zero_aborts_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_aborted_is_waited_for_one_second_longer() {
+async fn a_connection_that_cannot_be_aborted_is_waited_for_one_second_longer() {
     let layer = UpgradeLayer::new().on("foo", |_request: Request<Bytes>| async {
         Switch::to(|io: Upgraded| async move {
             tokio::spawn(async move {
@@ -176,7 +176,7 @@ async fn what_cannot_be_aborted_is_waited_for_one_second_longer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_nobody_there_a_shutdown_is_over_at_once() {
+async fn without_connections_a_shutdown_returns_at_once() {
     for twice in [false, true] {
         let connections = Connections::new();
         if twice {
@@ -192,7 +192,7 @@ async fn with_nobody_there_a_shutdown_is_over_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_a_drain_nobody_is_told() {
+async fn without_a_drain_no_handler_is_told() {
     let layer = layer(&Log::default());
     let connections = layer.connections();
     let mut waits = (task::spawn(connections.draining()), task::spawn(connections.drained()));
@@ -218,7 +218,7 @@ async fn shutdowns_at_the_same_time_agree() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shutdown_that_is_dropped_aborts_nobody() {
+async fn a_shutdown_that_is_dropped_aborts_no_connection() {
     let layer = layer(&Log::default());
     let mut wire = connect_to(&layer, "stuck").await;
     let connections = layer.connections();
@@ -236,7 +236,7 @@ async fn connections_outlive_the_layer_and_every_handle() {
     let layer = layer(&log);
     let mut wire = connect_to(&layer, "polite").await;
     drop(layer);
-    // Nobody is left who could drain, so the handler is never told.
+    // No handle is left that could drain, so the handler is never told.
     wire.receive().await.is("").and_is_open();
     drop(wire);
     settle().await;
@@ -251,7 +251,7 @@ async fn connections_outlive_the_layer_and_every_handle() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_goes_is_no_longer_waited_for() {
+async fn a_client_that_disconnects_is_no_longer_waited_for() {
     let layer = UpgradeLayer::new().on("foo", |_request: Request<Bytes>| async {
         Switch::to(|mut io: Upgraded| async move { io.read(&mut [0; 1]).await.map(drop) })
     });
@@ -265,7 +265,7 @@ async fn a_client_that_goes_is_no_longer_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_one_shutdown_aborts_is_not_finished_for_another() {
+async fn a_connection_that_one_shutdown_aborts_does_not_count_as_finished_for_another() {
     let layer = layer(&Log::default());
     let _wire = connect_to(&layer, "stuck").await;
     let connections = layer.connections();
@@ -278,7 +278,7 @@ async fn what_one_shutdown_aborts_is_not_finished_for_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_ends_a_read_that_waits() {
+async fn a_drain_ends_a_pending_read() {
     // KES-10
     let log = Log::default();
     let failures = log.clone();
@@ -286,9 +286,9 @@ async fn a_drain_ends_a_read_that_waits() {
         .on("foo", |_request: Request<Bytes>| async {
             Switch::to(|mut io: Upgraded| async move {
                 let draining = io.draining();
-                let mut octet = [0];
+                let mut byte = [0];
                 tokio::select! {
-                    read = io.read(&mut octet) => read.map(drop),
+                    read = io.read(&mut byte) => read.map(drop),
                     () = draining => io.shutdown().await,
                 }
             })
@@ -301,7 +301,7 @@ async fn a_drain_ends_a_read_that_waits() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_refuses_where_a_full_layer_would_forward() {
+async fn a_drain_answers_503_even_if_a_full_layer_would_forward() {
     let layer = layer(&Log::default()).at_capacity(AtCapacity::Forward).max_connections(0);
     let offer = get(&format!("{CU}Upgrade: polite\r\n"));
     let mut wire = Wire::serve(layer.layer(inner(&Log::default())));

@@ -1,5 +1,5 @@
-//! What is not switched here can be switched by what is inside: a second layer, axum's own
-//! extractor, or a service that speaks to hyper itself.
+//! The inner service can switch requests that this layer forwards: a second layer, axum's own
+//! extractor, or a service that uses hyper itself.
 
 use axum::{
     Router,
@@ -22,7 +22,7 @@ const WEBSOCKET: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSoc
                          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
 
 #[tokio::test(start_paused = true)]
-async fn a_second_layer_inside_gets_what_the_first_leaves() {
+async fn a_second_inner_layer_gets_the_requests_that_the_first_forwards() {
     // P-63, H-12
     let log = Log::default();
     let service = ServiceBuilder::new()
@@ -49,15 +49,15 @@ fn axum_app(layer: UpgradeLayer) -> Router {
 }
 
 #[tokio::test(start_paused = true)]
-async fn axums_own_websocket_extractor_works_inside() {
+async fn axums_own_websocket_extractor_works_in_the_inner_service() {
     let log = Log::default();
-    // The layer has a handler for the very protocol, which does not want this request.
+    // The layer has a handler for this protocol, which does not accept the request.
     let layer = UpgradeLayer::new().on("websocket", echo(&log, "ours").when(|_| false));
     let mut wire = Wire::serve(axum_app(layer));
     // A masked text frame of "hi" with a mask of zeros.
     let hi = b"\x81\x82\0\0\0\0hi";
-    let octets = [get(WEBSOCKET).as_bytes(), hi].concat();
-    let received = wire.exchange(octets).await;
+    let bytes = [get(WEBSOCKET).as_bytes(), hi].concat();
+    let received = wire.exchange(bytes).await;
     received.starts_with("HTTP/1.1 101 Switching Protocols\r\n");
     assert!(received.text.contains("sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"));
     assert!(received.text.contains("\u{6}got hi"), "{received:?}");
@@ -93,17 +93,17 @@ async fn on_one_route_a_layer_switches_on_that_route_only() {
     assert_eq!(log.count("failed"), 0);
 }
 
-/// Switches by itself, as a reverse proxy might, whatever the request says.
+/// Switches by itself, as a reverse proxy may.
 async fn switches_by_itself(
     mut request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, std::convert::Infallible> {
     if let Some(on_upgrade) = request.extensions_mut().remove::<OnUpgrade>() {
         tokio::spawn(async move {
             let mut io = TokioIo::new(on_upgrade.await.unwrap());
-            let mut octets = [0; 2];
-            io.read_exact(&mut octets).await.unwrap();
+            let mut bytes = [0; 2];
+            io.read_exact(&mut bytes).await.unwrap();
             io.write_all(b"inner:").await.unwrap();
-            io.write_all(&octets).await.unwrap();
+            io.write_all(&bytes).await.unwrap();
         });
     }
     let response = Response::builder()
@@ -115,14 +115,14 @@ async fn switches_by_itself(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_101_of_the_inner_service_is_its_own_affair() {
-    // P-63, S-6, R9110-15.2-03: passed on as it is, and never joined to a handler of ours.
+async fn a_101_of_the_inner_service_is_passed_on() {
+    // P-63, S-6, R9110-15.2-03: it is unchanged, and no handler of ours runs.
     for offer in ["mine", "mine, nope", "foo;void"] {
         let log = Log::default();
         let service = fixture(&log).layer(tower::service_fn(switches_by_itself));
-        let lines = format!("{CU}Upgrade: {offer}\r\n");
+        let headers = format!("{CU}Upgrade: {offer}\r\n");
         Wire::serve(service)
-            .exchange(get(&lines) + "NP")
+            .exchange(get(&headers) + "NP")
             .await
             .is("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: mine\r\n\
              x-inner: 1\r\n\r\ninner:NP");
@@ -131,7 +131,7 @@ async fn a_101_of_the_inner_service_is_its_own_affair() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn extensions_of_the_layers_outside_reach_the_inner_service_and_the_handler() {
+async fn extensions_of_outer_layers_reach_the_inner_service_and_the_handler() {
     #[derive(Clone)]
     struct Peer(u8);
 

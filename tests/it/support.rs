@@ -1,4 +1,4 @@
-//! A server on one end of a pipe, raw octets on the other.
+//! A server on one end of a pipe, raw bytes on the other.
 
 use std::{
     convert::Infallible,
@@ -23,7 +23,7 @@ use tokio::{
 use tower::{Layer, Service, util::BoxCloneService};
 use tower_upgrade::{BoxError, Switch, UpgradeHandler, UpgradeLayer, Upgraded};
 
-/// What happened behind the wire, in order.
+/// The events in the server, in order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<String>>>);
 
@@ -32,7 +32,7 @@ impl Log {
         self.0.lock().unwrap().push(event.into());
     }
 
-    /// Takes the events out.
+    /// Takes all events.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
@@ -66,8 +66,8 @@ impl Wire {
         Self::serve_with_buffer(service, 1 << 20)
     }
 
-    /// The same, on a pipe that holds at most so many octets in each direction.
-    pub(crate) fn serve_with_buffer<S, B>(service: S, octets: usize) -> Self
+    /// The same on a pipe that holds at most this many bytes in each direction.
+    pub(crate) fn serve_with_buffer<S, B>(service: S, bytes: usize) -> Self
     where
         S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
         S::Future: Send,
@@ -76,7 +76,7 @@ impl Wire {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let (client, server) = tokio::io::duplex(octets);
+        let (client, server) = tokio::io::duplex(bytes);
         let service = TowerToHyperService::new(service);
         let connection =
             http1::Builder::new().serve_connection(TokioIo::new(server), service).with_upgrades();
@@ -95,54 +95,54 @@ impl Wire {
         Self { io, connection }
     }
 
-    pub(crate) async fn send(&mut self, octets: impl AsRef<[u8]>) {
-        self.io.write_all(octets.as_ref()).await.unwrap();
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.io.write_all(bytes.as_ref()).await.unwrap();
     }
 
-    /// Returns what the server sends until it has nothing more to say. Time is paused, so the
-    /// wait ends when every task is idle.
+    /// Returns the bytes that the server sends. Time is paused, so the wait ends when every task is
+    /// idle.
     pub(crate) async fn receive(&mut self) -> Received {
-        let (octets, ended) = self.receive_octets().await;
-        Received { text: without_date(&octets), ended }
+        let (bytes, ended) = self.receive_bytes().await;
+        Received { text: without_date(&bytes), ended }
     }
 
-    /// The same, as raw octets, and whether the server closed its side.
-    pub(crate) async fn receive_octets(&mut self) -> (Vec<u8>, bool) {
-        let mut octets = Vec::new();
-        while let Ok(read) = timeout(QUIET, self.io.read_buf(&mut octets)).await {
+    /// The same, as raw bytes, and whether the server closed its side.
+    pub(crate) async fn receive_bytes(&mut self) -> (Vec<u8>, bool) {
+        let mut bytes = Vec::new();
+        while let Ok(read) = timeout(QUIET, self.io.read_buf(&mut bytes)).await {
             if read.unwrap_or(0) == 0 {
-                return (octets, true);
+                return (bytes, true);
             }
         }
-        (octets, false)
+        (bytes, false)
     }
 
-    pub(crate) async fn exchange(&mut self, octets: impl AsRef<[u8]>) -> Received {
-        self.send(octets).await;
+    pub(crate) async fn exchange(&mut self, bytes: impl AsRef<[u8]>) -> Received {
+        self.send(bytes).await;
         self.receive().await
     }
 
-    /// Sends the octets in two pieces, the second when the server is done with the first. It may
-    /// have closed the connection by then.
-    pub(crate) async fn exchange_split(&mut self, octets: &[u8], at: usize) -> Received {
-        self.send(&octets[..at]).await;
+    /// Sends the bytes in two pieces, the second one when the server is done with the first. The server
+    /// may have closed the connection by then.
+    pub(crate) async fn exchange_split(&mut self, bytes: &[u8], at: usize) -> Received {
+        self.send(&bytes[..at]).await;
         settle().await;
-        self.io.write_all(&octets[at..]).await.ok();
+        self.io.write_all(&bytes[at..]).await.ok();
         self.receive().await
     }
 }
 
-/// Lets every other task run until it waits for something that is not time.
+/// Lets every other task run until it is idle.
 pub(crate) async fn settle() {
     tokio::time::sleep(QUIET).await;
 }
 
-/// Virtual time: long for a machine, and nothing in a test waits for less.
+/// Virtual time, shorter than any other wait in the tests.
 pub(crate) const QUIET: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Received {
-    /// What was sent, without the `date` lines.
+    /// The bytes as text, without `date` headers.
     pub(crate) text: String,
     /// Whether the server closed its side.
     pub(crate) ended: bool,
@@ -180,40 +180,40 @@ impl Received {
     }
 }
 
-fn without_date(octets: &[u8]) -> String {
-    let text = String::from_utf8_lossy(octets);
+fn without_date(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
     text.split_inclusive("\r\n").filter(|line| !line.starts_with("date: ")).collect()
 }
 
-/// A request for `/x` with these lines.
-pub(crate) fn get(lines: &str) -> String {
-    request("GET /x HTTP/1.1", lines)
+/// A request for `/x` with these headers.
+pub(crate) fn get(headers: &str) -> String {
+    request("GET /x HTTP/1.1", headers)
 }
 
-pub(crate) fn request(request_line: &str, lines: &str) -> String {
-    format!("{request_line}\r\nHost: a.test\r\n{lines}\r\n")
+pub(crate) fn request(request_line: &str, headers: &str) -> String {
+    format!("{request_line}\r\nHost: a.test\r\n{headers}\r\n")
 }
 
-/// A request to post this to `/x`; the lines say how long it is.
-pub(crate) fn post(lines: &str, content: &str) -> String {
-    request("POST /x HTTP/1.1", lines) + content
+/// A request that posts `body` to `/x`. The headers have to announce its length.
+pub(crate) fn post(headers: &str, body: &str) -> String {
+    request("POST /x HTTP/1.1", headers) + body
 }
 
 /// The same, with an offer of `foo`.
-pub(crate) fn offering(lines: &str, body: &str) -> Vec<u8> {
-    post(&format!("{FOO}{lines}"), body).into_bytes()
+pub(crate) fn offering(headers: &str, body: &str) -> Vec<u8> {
+    post(&format!("{FOO}{headers}"), body).into_bytes()
 }
 
-/// What the layer answers when it cannot tell where a body ends.
+/// The response of the layer if the end of a body is not known.
 pub(crate) const BAD_REQUEST: &str =
     "HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
-/// The 101 that the layer makes for this `Upgrade` field.
+/// The 101 of the layer with this `Upgrade` header.
 pub(crate) fn switching(upgrade: &str) -> String {
     format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: {upgrade}\r\n\r\n")
 }
 
-/// What the inner service answers.
+/// The response of the inner service.
 pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 pub(crate) const CU: &str = "Connection: upgrade\r\n";
@@ -222,16 +222,16 @@ pub(crate) const FOO: &str = "Connection: upgrade\r\nUpgrade: foo\r\n";
 
 pub(crate) type Inner = BoxCloneService<Request<Incoming>, Response<Full<Bytes>>, Infallible>;
 
-/// Answers `200 ok` once it has read the content, and logs what it got: `inner GET /x ""`, and
-/// whether hyper's `OnUpgrade` was there.
+/// Answers `200 ok` once it has read the body. Logs the request as `inner GET /x ""`, and whether it
+/// had hyper's `OnUpgrade`.
 pub(crate) fn inner(log: &Log) -> Inner {
     let log = log.clone();
     BoxCloneService::new(tower::service_fn(move |request: Request<Incoming>| {
         let log = log.clone();
         async move {
             let (head, body) = request.into_parts();
-            let content = match body.collect().await {
-                Ok(content) => content.to_bytes(),
+            let body = match body.collect().await {
+                Ok(body) => body.to_bytes(),
                 Err(error) => {
                     log.push(format!("inner broke: {error}"));
                     return Ok(Response::builder().status(400).body(Full::default()).unwrap());
@@ -242,7 +242,7 @@ pub(crate) fn inner(log: &Log) -> Inner {
                 "inner {} {} {:?}{}",
                 head.method,
                 head.uri,
-                String::from_utf8_lossy(&content),
+                String::from_utf8_lossy(&body),
                 if upgradable { " upgradable" } else { "" },
             ));
             Ok(Response::new(Full::from("ok")))
@@ -250,8 +250,8 @@ pub(crate) fn inner(log: &Log) -> Inner {
     }))
 }
 
-/// A handler that logs `{name} asked "content"` and `{name} runs {protocol}`, and then logs and
-/// echoes what it reads in brackets.
+/// A handler that logs `{name} asked "body"` and `{name} runs {protocol}`. Then it logs the bytes that
+/// it reads, and echoes them in brackets.
 pub(crate) fn echo(
     log: &Log,
     name: &'static str,
@@ -271,13 +271,13 @@ pub(crate) fn echo_run(
     move |mut io: Upgraded| {
         log.push(format!("{name} runs {}", io.protocol()));
         Box::pin(async move {
-            let mut octets = Vec::new();
-            while io.read_buf(&mut octets).await? > 0 {
-                log.push(format!("{name} reads {:?}", String::from_utf8_lossy(&octets)));
+            let mut bytes = Vec::new();
+            while io.read_buf(&mut bytes).await? > 0 {
+                log.push(format!("{name} reads {:?}", String::from_utf8_lossy(&bytes)));
                 io.write_all(b"[").await?;
-                io.write_all(&octets).await?;
+                io.write_all(&bytes).await?;
                 io.write_all(b"]").await?;
-                octets.clear();
+                bytes.clear();
             }
             log.push(format!("{name} ends"));
             Ok(())
@@ -317,22 +317,22 @@ pub(crate) fn connect(log: &Log) -> Wire {
     Wire::serve(fixture(log).layer(inner(log)))
 }
 
-/// A layer whose handler for `foo` takes this much content.
-pub(crate) fn layer_with_limit(log: &Log, octets: usize) -> UpgradeLayer {
+/// A layer whose handler for `foo` takes bodies up to this length.
+pub(crate) fn layer_with_limit(log: &Log, bytes: usize) -> UpgradeLayer {
     let failures = log.clone();
     UpgradeLayer::new()
-        .on("foo/*", echo(log, "foo").with_body_limit(octets))
+        .on("foo/*", echo(log, "foo").with_body_limit(bytes))
         .on_failure(move |error| failures.push(describe(&error)))
 }
 
-/// A connection to it, around the inner service.
-pub(crate) fn connect_with_limit(log: &Log, octets: usize) -> Wire {
-    Wire::serve(layer_with_limit(log, octets).layer(inner(log)))
+/// A connection to such a layer around the inner service.
+pub(crate) fn connect_with_limit(log: &Log, bytes: usize) -> Wire {
+    Wire::serve(layer_with_limit(log, bytes).layer(inner(log)))
 }
 
-/// One exchange on a connection of its own.
-pub(crate) async fn exchange(octets: impl AsRef<[u8]>) -> (Received, Log) {
+/// One exchange on a new connection to the fixture.
+pub(crate) async fn exchange(bytes: impl AsRef<[u8]>) -> (Received, Log) {
     let log = Log::default();
-    let received = connect(&log).exchange(octets).await;
+    let received = connect(&log).exchange(bytes).await;
     (received, log)
 }

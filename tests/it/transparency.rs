@@ -1,5 +1,4 @@
-//! A request that is not upgraded: the octets on the wire are those of the service without the
-//! layer.
+//! For a request that is not upgraded, the bytes on the wire are the same as without the layer.
 
 use std::{
     collections::VecDeque,
@@ -20,47 +19,47 @@ use tower::{Layer, util::BoxCloneService};
 
 use crate::support::*;
 
-/// What goes to the server on one connection.
+/// The bytes that a client sends on one connection.
 #[derive(Clone)]
 struct Case {
-    octets: Vec<u8>,
+    bytes: Vec<u8>,
     /// Another request may follow on the same connection.
     persists: bool,
 }
 
 impl Case {
-    fn new(request_line: &str, lines: &[&[u8]], framing: Framing) -> Self {
-        let (framing, content) = framing;
-        let mut octets = format!("{request_line}\r\nHost: a.test\r\nX-More: 1\r\n").into_bytes();
-        octets.extend_from_slice(&lines.concat());
-        octets.extend_from_slice(format!("{framing}x-MORE: 2\r\n\r\n{content}").as_bytes());
-        let ends = octets.windows(7).any(|window| window == b": close");
+    fn new(request_line: &str, headers: &[&[u8]], framing: Framing) -> Self {
+        let (framing, body) = framing;
+        let mut bytes = format!("{request_line}\r\nHost: a.test\r\nX-More: 1\r\n").into_bytes();
+        bytes.extend_from_slice(&headers.concat());
+        bytes.extend_from_slice(format!("{framing}x-MORE: 2\r\n\r\n{body}").as_bytes());
+        let ends = bytes.windows(7).any(|window| window == b": close");
         let tunnels = request_line.starts_with("CONNECT");
-        Self { octets, persists: !ends && !tunnels && request_line.ends_with("/1.1") }
+        Self { bytes, persists: !ends && !tunnels && request_line.ends_with("/1.1") }
     }
 
-    /// How the octets come: whole, in two pieces, and one by one.
+    /// The pieces in which the bytes are sent: whole, in two, and byte by byte.
     fn deliveries(&self) -> Vec<Vec<&[u8]>> {
-        let octets = &*self.octets;
-        let end_of_head = octets.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
-        let mut deliveries = vec![vec![octets]];
-        for at in [1, end_of_head / 2, end_of_head - 1, end_of_head, octets.len() - 1] {
-            deliveries.push(vec![&octets[..at], &octets[at..]]);
+        let bytes = &*self.bytes;
+        let end_of_head = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap() + 4;
+        let mut deliveries = vec![vec![bytes]];
+        for at in [1, end_of_head / 2, end_of_head - 1, end_of_head, bytes.len() - 1] {
+            deliveries.push(vec![&bytes[..at], &bytes[at..]]);
         }
-        if octets.len() < 512 {
-            deliveries.push(octets.chunks(1).collect());
+        if bytes.len() < 512 {
+            deliveries.push(bytes.chunks(1).collect());
         }
         deliveries
     }
 }
 
-/// The lines that announce content, and the content.
+/// The headers that announce a body, and the body.
 type Framing = (&'static str, &'static str);
 
-const NO_CONTENT: Framing = ("", "");
+const NO_BODY: Framing = ("", "");
 
 /// Framings that no handler of the fixture takes.
-const CONTENT: [Framing; 5] = [
+const BODIES: [Framing; 5] = [
     ("Content-Length: 5\r\n", "hello"),
     ("Transfer-Encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n"),
     ("Transfer-Encoding: chunked\r\n", "2\r\nhe\r\n3;ext=1\r\nllo\r\n0\r\n\r\n"),
@@ -71,7 +70,7 @@ const CONTENT: [Framing; 5] = [
     ("Transfer-Encoding: chunked\r\n", "0\r\n\r\n"),
 ];
 
-/// Offers that a handler of the fixture takes, unless content comes with them.
+/// Offers that a handler of the fixture accepts, unless there is a body.
 const REGISTERED: [&[u8]; 3] = [
     b"Connection: upgrade\r\nUpgrade: foo\r\n",
     b"Connection: keep-alive, Upgrade\r\nUpgrade: nope\r\nUpgrade: WebSocket\r\n",
@@ -79,7 +78,7 @@ const REGISTERED: [&[u8]; 3] = [
       HTTP2-Settings: AAMAAABkAAQAAP__\r\n",
 ];
 
-/// No offer at all, half of one, malformed ones, and ones of what nobody registered.
+/// No offer, half an offer, malformed offers, and offers of protocols without a handler.
 fn others() -> Vec<Vec<u8>> {
     let mut others: Vec<Vec<u8>> = [
         &b""[..],
@@ -109,36 +108,37 @@ fn others() -> Vec<Vec<u8>> {
     others
 }
 
-/// The requests, as products of small tables. None of them is a handler's.
+/// The requests, as products of small tables. No handler takes one of them.
 fn corpus() -> Vec<Case> {
     let mut cases = Vec::new();
-    let none = [NO_CONTENT, ("Content-Length: 0\r\n", "")];
-    for lines in others() {
-        for framing in none.into_iter().chain(CONTENT) {
-            cases.push(Case::new("POST /x HTTP/1.1", &[&lines], framing));
+    let none = [NO_BODY, ("Content-Length: 0\r\n", "")];
+    for headers in others() {
+        for framing in none.into_iter().chain(BODIES) {
+            cases.push(Case::new("POST /x HTTP/1.1", &[&headers], framing));
         }
     }
-    for lines in REGISTERED {
-        for framing in CONTENT {
+    for headers in REGISTERED {
+        for framing in BODIES {
             for expect in EXPECTATIONS {
                 for persistence in [&b""[..], b"Connection: close\r\n"] {
-                    let lines = [lines, expect, persistence];
-                    cases.push(Case::new("PUT /x?y HTTP/1.1", &lines, framing));
+                    let headers = [headers, expect, persistence];
+                    cases.push(Case::new("PUT /x?y HTTP/1.1", &headers, framing));
                 }
             }
         }
     }
     for expect in EXPECTATIONS {
-        cases.push(Case::new("GET /unread HTTP/1.1", &[expect], NO_CONTENT));
-        cases.push(Case::new("POST /unread HTTP/1.1", &[REGISTERED[0], expect], CONTENT[0]));
-        cases.push(Case::new("POST /unread HTTP/1.1", &[REGISTERED[0], expect], CONTENT[2]));
+        cases.push(Case::new("GET /unread HTTP/1.1", &[expect], NO_BODY));
+        cases.push(Case::new("POST /unread HTTP/1.1", &[REGISTERED[0], expect], BODIES[0]));
+        cases.push(Case::new("POST /unread HTTP/1.1", &[REGISTERED[0], expect], BODIES[2]));
     }
     for request_line in REQUEST_LINES {
-        for lines in [&b""[..], b"Upgrade: foo\r\n", b"Connection: upgrade\r\nUpgrade: nope\r\n"] {
-            cases.push(Case::new(request_line, &[lines], NO_CONTENT));
+        for headers in [&b""[..], b"Upgrade: foo\r\n", b"Connection: upgrade\r\nUpgrade: nope\r\n"]
+        {
+            cases.push(Case::new(request_line, &[headers], NO_BODY));
         }
     }
-    // These may have whole offers, since no protocol is negotiated on them.
+    // These may have complete offers, because they cannot be upgraded.
     for request_line in [
         "GET /x HTTP/1.0",
         "HEAD /x HTTP/1.0",
@@ -146,9 +146,9 @@ fn corpus() -> Vec<Case> {
         "CONNECT [::1]:443 HTTP/1.0",
         "TRACE /x HTTP/1.1",
     ] {
-        for lines in REGISTERED {
-            cases.push(Case::new(request_line, &[lines], NO_CONTENT));
-            cases.push(Case::new(request_line, &[lines, b"Connection: close\r\n"], NO_CONTENT));
+        for headers in REGISTERED {
+            cases.push(Case::new(request_line, &[headers], NO_BODY));
+            cases.push(Case::new(request_line, &[headers, b"Connection: close\r\n"], NO_BODY));
         }
     }
     cases
@@ -180,63 +180,64 @@ const REQUEST_LINES: [&str; 19] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_not_upgraded_gets_the_same_octets_as_without_the_layer() {
+async fn a_request_that_is_not_upgraded_gets_the_same_bytes_as_without_the_layer() {
     let cases = corpus();
     assert!(cases.len() >= 200, "{}", cases.len());
     for case in &cases {
-        let octets = compare(case).await;
-        let text = String::from_utf8_lossy(&octets);
+        let bytes = compare(case).await;
+        let text = String::from_utf8_lossy(&bytes);
         let answered = ["100 Continue", "200 OK", "426 Upgrade Required"];
         assert!(
             answered.iter().any(|status| text[9..].starts_with(status)),
             "{}: {text}",
-            case.octets.escape_ascii(),
+            case.bytes.escape_ascii(),
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn pipelined_requests_that_are_not_upgraded_get_the_same_octets_as_without_the_layer() {
+async fn pipelined_requests_that_are_not_upgraded_get_the_same_bytes_as_without_the_layer() {
     let mut cases = corpus();
     let closing: Vec<_> = cases.iter().filter(|case| !case.persists).cloned().collect();
     cases.retain(|case| case.persists);
     let count = cases.len();
     for first in (0..count).step_by(2) {
-        // A request of another table follows, and twice out of three one that ends the connection.
+        // A request of another table follows, and after two of three pairs one that closes the
+        // connection.
         let second = &cases[(first * 7 + count / 2) % count];
         let mut pipeline = cases[first].clone();
-        pipeline.octets.extend_from_slice(&second.octets);
+        pipeline.bytes.extend_from_slice(&second.bytes);
         if first % 6 > 0 {
-            pipeline.octets.extend_from_slice(&closing[first % closing.len()].octets);
+            pipeline.bytes.extend_from_slice(&closing[first % closing.len()].bytes);
         }
         compare(&pipeline).await;
     }
 }
 
-/// Compares what the service answers with the layer and without, however the octets come.
+/// Compares the answers with the layer and without it, for each way to split the bytes.
 async fn compare(case: &Case) -> Vec<u8> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     for pieces in case.deliveries() {
         let log = Log::default();
         let without = talk(Wire::serve(mirror()), &pieces).await;
         let with = talk(Wire::serve(fixture(&log).layer(mirror())), &pieces).await;
-        let (case, pieces) = (case.octets.escape_ascii(), pieces.len());
+        let (case, pieces) = (case.bytes.escape_ascii(), pieces.len());
         assert_eq!(with, without, "{case} in {pieces} pieces");
         assert_eq!(log.take(), [""; 0], "{case} in {pieces} pieces");
-        octets = with.octets.unescaped;
+        bytes = with.bytes.unescaped;
     }
-    octets
+    bytes
 }
 
-/// What the client sees, and the way in which the connection ends once the client is gone.
+/// The bytes that the client receives, and the result of the connection once the client is gone.
 #[derive(Debug, PartialEq)]
 struct Answer {
-    octets: Escaped,
+    bytes: Escaped,
     ended: bool,
     connection: String,
 }
 
-/// Octets that can be read in an assertion.
+/// Bytes with a readable `Debug`.
 #[derive(PartialEq)]
 struct Escaped {
     unescaped: Vec<u8>,
@@ -253,21 +254,21 @@ async fn talk(mut wire: Wire, pieces: &[&[u8]]) -> Answer {
         if index > 0 {
             settle().await;
         }
-        // The server may be gone already, with the layer and without.
+        // The server may have closed already, with the layer and without.
         wire.io.write_all(piece).await.ok();
     }
-    let (octets, ended) = wire.receive_octets().await;
-    let lines = octets.split_inclusive(|&octet| octet == b'\n');
+    let (bytes, ended) = wire.receive_bytes().await;
+    let lines = bytes.split_inclusive(|&byte| byte == b'\n');
     let unescaped = lines.filter(|line| !line.starts_with(b"date: ")).collect::<Vec<_>>().concat();
     let Wire { io, connection } = wire;
     drop(io);
     let connection = timeout(Duration::from_secs(60), connection).await.unwrap().unwrap();
-    Answer { octets: Escaped { unescaped }, ended, connection: format!("{connection:?}") }
+    Answer { bytes: Escaped { unescaped }, ended, connection: format!("{connection:?}") }
 }
 
 type Mirror = BoxCloneService<Request<Incoming>, Response<Either<Full<Bytes>, Frames>>, Infallible>;
 
-/// Answers with everything that it got. The path chooses the form of the answer.
+/// Answers with everything that it received. The path chooses the form of the answer.
 fn mirror() -> Mirror {
     BoxCloneService::new(tower::service_fn(async |request: Request<Incoming>| {
         let (head, body) = request.into_parts();
@@ -276,9 +277,9 @@ fn mirror() -> Mirror {
         writeln!(text, "{} {} {:?} {upgradable}", head.method, head.uri, head.version).unwrap();
         write_lines(&mut text, &head.headers);
         if head.uri.path() != "/unread" {
-            let content = body.collect().await.unwrap();
-            write_lines(&mut text, &content.trailers().cloned().unwrap_or_default());
-            writeln!(text, "{}", content.to_bytes().escape_ascii()).unwrap();
+            let body = body.collect().await.unwrap();
+            write_lines(&mut text, &body.trailers().cloned().unwrap_or_default());
+            writeln!(text, "{}", body.to_bytes().escape_ascii()).unwrap();
         }
         let mut response = Response::new(Either::Left(Full::from(text.clone())));
         if head.method == Method::HEAD {
@@ -324,13 +325,13 @@ struct Frames(VecDeque<Frame<Bytes>>);
 
 impl Frames {
     fn of(text: String) -> Self {
-        let mut content = Bytes::from(text);
-        let start = content.split_to(9);
+        let mut body = Bytes::from(text);
+        let start = body.split_to(9);
         let trailers = HeaderMap::from_iter([(
             HeaderName::from_static("x-sum"),
             HeaderValue::from_static("9"),
         )]);
-        Self([Frame::data(start), Frame::data(content), Frame::trailers(trailers)].into())
+        Self([Frame::data(start), Frame::data(body), Frame::trailers(trailers)].into())
     }
 }
 

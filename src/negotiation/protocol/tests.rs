@@ -12,7 +12,7 @@ use super::*;
 /// `tchar`, RFC 9110 §5.6.2.
 const TCHAR: &str = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-/// Texts that are no protocols, R9110-2.2-01 and P-07 to P-18.
+/// Texts that are not protocols, R9110-2.2-01 and P-07 to P-18.
 const INVALID: [&str; 24] = [
     "",
     "/",
@@ -57,7 +57,7 @@ fn protocol(text: &str) -> Protocol<'static> {
     text.parse().unwrap()
 }
 
-/// Writes down what is hashed.
+/// Records the bytes that are hashed.
 #[derive(Default)]
 struct Written(Vec<u8>);
 
@@ -66,8 +66,8 @@ impl Hasher for Written {
         0
     }
 
-    fn write(&mut self, octets: &[u8]) {
-        self.0.extend(octets);
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.extend(bytes);
     }
 }
 
@@ -80,15 +80,15 @@ fn hashed(value: &impl Hash) -> Vec<u8> {
 #[test]
 fn a_token_is_made_of_token_characters() {
     // R9110-5.6.2-01.
-    for octet in 0..=u8::MAX {
-        let expected = TCHAR.as_bytes().contains(&octet);
-        assert_eq!(is_token(&[octet]), expected, "{octet:#04x}");
-        assert_eq!(is_token(&[b'f', octet, b'o']), expected, "{octet:#04x}");
-        // The octet may divide the two, but then both have to be there.
-        assert_eq!(Offer::parse(&[b'f', octet]).is_some(), expected, "{octet:#04x}");
-        assert_eq!(Offer::parse(&[octet, b'f']).is_some(), expected, "{octet:#04x}");
-        let slash = octet == b'/';
-        assert_eq!(Offer::parse(&[b'f', octet, b'o']).is_some(), expected || slash, "{octet:#04x}");
+    for byte in 0..=u8::MAX {
+        let expected = TCHAR.as_bytes().contains(&byte);
+        assert_eq!(is_token(&[byte]), expected, "{byte:#04x}");
+        assert_eq!(is_token(&[b'f', byte, b'o']), expected, "{byte:#04x}");
+        // The byte may be the slash, but then it needs a name and a version.
+        assert_eq!(Offer::parse(&[b'f', byte]).is_some(), expected, "{byte:#04x}");
+        assert_eq!(Offer::parse(&[byte, b'f']).is_some(), expected, "{byte:#04x}");
+        let slash = byte == b'/';
+        assert_eq!(Offer::parse(&[b'f', byte, b'o']).is_some(), expected || slash, "{byte:#04x}");
     }
     assert!(!is_token(b""));
     assert!(is_token(TCHAR.as_bytes()));
@@ -115,7 +115,7 @@ fn an_invalid_text_is_shown_in_the_error() {
 }
 
 #[test]
-fn what_is_no_protocol_is_neither_an_offer_nor_a_pattern() {
+fn an_invalid_text_is_neither_an_offer_nor_a_pattern() {
     for text in INVALID {
         assert!(text.parse::<Protocol<'_>>().is_err(), "{text:?}");
         assert_eq!(Offer::parse(text.as_bytes()), None, "{text:?}");
@@ -136,7 +136,7 @@ fn names_compare_without_case_and_versions_exactly() {
         ("foo/1", "foo/2", false),
         ("foo", "fo", false),
         ("foo", "bar", false),
-        // These differ in the bit that divides the cases of letters, and are none.
+        // These differ in the bit of letter case, and are not letters.
         ("^", "~", false),
     ] {
         assert_eq!(protocol(left) == protocol(right), equal, "{left} and {right}");
@@ -262,7 +262,7 @@ proptest! {
         let right = protocol(&text(&right.0, right.1.as_deref()));
         assert_eq!(left == right, equal);
         assert_eq!(right == left, equal);
-        // More than the contract of `Hash`: unequal protocols write unequal octets, none of which
+        // More than the contract of `Hash`: unequal protocols write unequal bytes, none of which
         // begin the other's.
         let (left, right) = (hashed(&left), hashed(&right));
         assert_eq!(left == right, equal);

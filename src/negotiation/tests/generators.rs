@@ -1,4 +1,4 @@
-//! What the properties are tried on: lists that are well-formed or not quite, and whole heads.
+//! Generators for the property tests: lists, well-formed or slightly malformed, and whole heads.
 
 use std::fmt::Debug;
 
@@ -12,32 +12,32 @@ use proptest::{
 };
 
 use super::{
-    oracle::{Lines, append, naive_answer, naive_offers, naively_names_option},
+    oracle::{Values, append, naive_answer, naive_offers, naively_names_option},
     *,
 };
 
-/// An octet that a field value can hold.
-pub(super) fn octet() -> impl Strategy<Value = u8> {
+/// A byte that a header value can hold.
+pub(super) fn byte() -> impl Strategy<Value = u8> {
     prop_oneof![0x20..=0x7e_u8, 0x80..=0xff_u8, Just(b'\t')]
 }
 
-pub(super) fn arbitrary_lines() -> impl Strategy<Value = Lines> {
-    vec(vec(octet(), 0..24), 1..=4)
+pub(super) fn arbitrary_values() -> impl Strategy<Value = Values> {
+    vec(vec(byte(), 0..24), 1..=4)
 }
 
-/// Lists made of what lists are made of, in any order.
-pub(super) fn jumbled_lines() -> impl Strategy<Value = Lines> {
+/// Lists of the usual parts, in any order.
+pub(super) fn jumbled_values() -> impl Strategy<Value = Values> {
     let piece = prop_oneof![
         8 => Just(","),
         6 => select(&["f", "o", "foo", "1", "upgrade", "UpGrade", "websocket", "*"][..]),
         3 => select(&[" ", "\t", ", ", ",\t"][..]),
         1 => select(&["/", "\"", ";", "\u{ff}"][..]),
     ];
-    let line = vec(piece, 0..8).prop_map(|pieces| {
-        // The characters here are all below 256, and each becomes the octet with its number.
+    let value = vec(piece, 0..8).prop_map(|pieces| {
+        // The characters here are all below 256, and each becomes the byte with its number.
         pieces.concat().chars().map(|character| u8::try_from(character).unwrap()).collect()
     });
-    vec(line, 1..=4)
+    vec(value, 1..=4)
 }
 
 /// A well-formed member: a token, perhaps with a version.
@@ -50,63 +50,63 @@ fn member() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Well-formed lists of up to `members` members over several lines, half of them of tokens alone.
-fn listed_lines(members: usize) -> impl Strategy<Value = Lines> {
+/// Well-formed lists of up to `members` members over several values, half of them only of tokens.
+fn listed_values(members: usize) -> impl Strategy<Value = Values> {
     let member = ("[ \t]{0,2}", member(), "[ \t]{0,2}(,[ \t]?){0,2}", 0..4_usize);
     (vec(member, 0..members), 1..=4_usize, any::<bool>()).prop_map(|(members, count, versions)| {
-        let mut lines = vec![Vec::new(); count];
-        for (before, member, after, line) in members {
+        let mut values = vec![Vec::new(); count];
+        for (before, member, after, value) in members {
             let name = member.split('/').next().unwrap();
             let member = if versions { &member } else { name };
-            let line = &mut lines[line % count];
-            if !line.is_empty() {
-                line.push(b',');
+            let value = &mut values[value % count];
+            if !value.is_empty() {
+                value.push(b',');
             }
-            line.extend_from_slice((before + member + &after).as_bytes());
+            value.extend_from_slice((before + member + &after).as_bytes());
         }
-        lines
+        values
     })
 }
 
-/// Well-formed lists, half of them with one octet put in or replaced.
-pub(super) fn flawed_lines() -> impl Strategy<Value = Lines> {
-    let flaw = prop_oneof![octet(), select(&b"/ ,\t*\";\xff"[..])];
+/// Well-formed lists, half of them with one byte put in or replaced.
+pub(super) fn flawed_values() -> impl Strategy<Value = Values> {
+    let flaw = prop_oneof![byte(), select(&b"/ ,\t*\";\xff"[..])];
     let flaw = option::of((flaw, any::<Index>(), any::<Index>(), any::<bool>()));
-    (listed_lines(10), flaw).prop_map(|(mut lines, flaw)| {
-        if let Some((octet, line, at, replace)) = flaw {
-            let line = line.get_mut(&mut lines[..]);
-            let at = at.index(line.len() + 1);
-            line.splice(at..line.len().min(at + usize::from(replace)), [octet]);
+    (listed_values(10), flaw).prop_map(|(mut values, flaw)| {
+        if let Some((byte, value, at, replace)) = flaw {
+            let value = value.get_mut(&mut values[..]);
+            let at = at.index(value.len() + 1);
+            value.splice(at..value.len().min(at + usize::from(replace)), [byte]);
         }
-        lines
+        values
     })
 }
 
-/// Lists about as long as they may be, in members or in octets.
-pub(super) fn long_lines() -> impl Strategy<Value = Lines> {
-    let many = listed_lines(100).boxed();
-    let wide = (listed_lines(20), any::<Index>(), 8184..8200_usize, select(&b" ,\tx"[..]));
-    let wide = wide.prop_map(|(mut lines, line, octets, filler)| {
-        let padding = octets.saturating_sub(lines.iter().map(Vec::len).sum());
-        line.get_mut(&mut lines[..]).extend(iter::repeat_n(filler, padding));
-        lines
+/// Lists about as long as they may be, in members or in bytes.
+pub(super) fn long_values() -> impl Strategy<Value = Values> {
+    let many = listed_values(100).boxed();
+    let wide = (listed_values(20), any::<Index>(), 8184..8200_usize, select(&b" ,\tx"[..]));
+    let wide = wide.prop_map(|(mut values, value, bytes, filler)| {
+        let padding = bytes.saturating_sub(values.iter().map(Vec::len).sum());
+        value.get_mut(&mut values[..]).extend(iter::repeat_n(filler, padding));
+        values
     });
     prop_oneof![many, wide]
 }
 
-fn lines() -> impl Strategy<Value = Lines> {
-    prop_oneof![arbitrary_lines(), jumbled_lines(), flawed_lines(), long_lines()]
+fn values() -> impl Strategy<Value = Values> {
+    prop_oneof![arbitrary_values(), jumbled_values(), flawed_values(), long_values()]
 }
 
-fn expectations() -> impl Strategy<Value = Lines> {
-    let line = select(&["100-continue", "100-Continue", "100-continue, x", "x", "", "\t"][..]);
-    vec(line.prop_map(|line| line.as_bytes().to_vec()), 0..=2)
+fn expectations() -> impl Strategy<Value = Values> {
+    let value = select(&["100-continue", "100-Continue", "100-continue, x", "x", "", "\t"][..]);
+    vec(value.prop_map(|value| value.as_bytes().to_vec()), 0..=2)
 }
 
 /// Patterns of which several match many of the offers.
 const REGISTERED: [&str; 7] = ["bar/2", "f", "Foo/1", "fo/*", "foo/*", "foo", "websocket"];
 
-/// A head that may be anything, and mostly could be taken.
+/// An arbitrary head. Most could be upgraded.
 pub(super) fn head_and_question() -> impl Strategy<Value = (request::Parts, Question<'static>)> {
     let version = prop_oneof![
         15 => Just(Version::HTTP_11),
@@ -118,13 +118,13 @@ pub(super) fn head_and_question() -> impl Strategy<Value = (request::Parts, Ques
     ];
     let connection = prop_oneof![
         4 => Just(vec![b"keep-alive".to_vec(), b"Upgrade".to_vec()]),
-        1 => lines(),
+        1 => values(),
     ];
     let offered = select(&["foo/1", "bar/2", "FO"][..]);
-    let taken = (listed_lines(10), offered)
-        .prop_map(|(lines, offered)| [lines, vec![offered.as_bytes().to_vec()]].concat());
-    let upgrade = prop_oneof![4 => taken, 2 => flawed_lines(), 1 => lines()];
-    let fields = (connection, upgrade, expectations());
+    let taken = (listed_values(10), offered)
+        .prop_map(|(values, offered)| [values, vec![offered.as_bytes().to_vec()]].concat());
+    let upgrade = prop_oneof![4 => taken, 2 => flawed_values(), 1 => values()];
+    let lists = (connection, upgrade, expectations());
     let body = prop_oneof![
         4 => Just(Some(Length::Exactly(0))),
         4 => (0..8_u64).prop_map(|bytes| Some(Length::Exactly(bytes))),
@@ -133,7 +133,7 @@ pub(super) fn head_and_question() -> impl Strategy<Value = (request::Parts, Ques
     ];
     let limits = (0..7_usize, any::<bool>());
     let preference = select(&[Preference::Client, Preference::Server][..]);
-    (version, method, fields, body, limits, preference).prop_map(
+    (version, method, lists, body, limits, preference).prop_map(
         |(version, method, (connection, upgrade, expect), body, limits, preference)| {
             let mut head = head("");
             head.version = version;
@@ -156,7 +156,7 @@ pub(super) fn head_and_question() -> impl Strategy<Value = (request::Parts, Ques
     )
 }
 
-/// Some generated values, the same ones each time.
+/// Some generated values, the same in each run.
 fn samples<T>(strategy: &impl Strategy<Value = T>) -> impl Iterator<Item = T>
 where
     T: Debug,
@@ -165,7 +165,7 @@ where
     (0..200).map(move |_| strategy.new_tree(&mut runner).unwrap().current())
 }
 
-/// Fails unless at least so many of the 200 are so.
+/// Fails unless `is` holds for at least so many of the 200 samples.
 #[track_caller]
 fn check_share<T>(samples: &[T], at_least: usize, is: impl Fn(&T) -> bool) {
     let count = samples.iter().filter(|sample| is(sample)).count();
@@ -173,34 +173,34 @@ fn check_share<T>(samples: &[T], at_least: usize, is: impl Fn(&T) -> bool) {
 }
 
 #[test]
-fn the_generated_fields_are_of_every_kind() {
-    for fields in [
-        samples(&jumbled_lines()).collect::<Vec<_>>(),
-        samples(&flawed_lines()).collect(),
-        samples(&long_lines()).collect(),
+fn the_generated_lists_are_of_every_kind() {
+    for lists in [
+        samples(&jumbled_values()).collect::<Vec<_>>(),
+        samples(&flawed_values()).collect(),
+        samples(&long_values()).collect(),
     ] {
-        check_share(&fields, 60, |lines| naive_offers(lines).is_some_and(|all| !all.is_empty()));
-        check_share(&fields, 40, |lines| naive_offers(lines).is_none());
-        check_share(&fields, 20, |lines| naively_names_option(lines, "upgrade"));
-        check_share(&fields, 100, |lines| lines.len() > 1);
+        check_share(&lists, 60, |values| naive_offers(values).is_some_and(|all| !all.is_empty()));
+        check_share(&lists, 40, |values| naive_offers(values).is_none());
+        check_share(&lists, 20, |values| naively_names_option(values, "upgrade"));
+        check_share(&lists, 100, |values| values.len() > 1);
     }
-    // Around the limits, well-formed lists stand on both sides.
-    let fields: Vec<_> = samples(&long_lines()).collect();
-    let octets = |lines: &Lines| lines.iter().map(Vec::len).sum::<usize>();
-    check_share(&fields, 20, |lines| octets(lines) > 8192);
-    check_share(&fields, 15, |lines| octets(lines) > 8100 && naive_offers(lines).is_some());
-    let members = |lines: &Lines| {
-        lines
+    // There are well-formed lists on both sides of the limits.
+    let lists: Vec<_> = samples(&long_values()).collect();
+    let bytes = |values: &Values| values.iter().map(Vec::len).sum::<usize>();
+    check_share(&lists, 20, |values| bytes(values) > 8192);
+    check_share(&lists, 15, |values| bytes(values) > 8100 && naive_offers(values).is_some());
+    let members = |values: &Values| {
+        values
             .join(&b',')
-            .split(|octet| *octet == b',')
+            .split(|byte| *byte == b',')
             .filter(|it| !it.trim_ascii().is_empty())
             .count()
     };
-    check_share(&fields, 20, |lines| members(lines) > 64);
-    check_share(&fields, 10, |lines| (48..=64).contains(&members(lines)));
-    // Arbitrary octets make hardly ever a list. They have to be refused, and that without a panic.
-    check_share(&samples(&arbitrary_lines()).collect::<Vec<_>>(), 100, |lines| {
-        naive_offers(lines).is_none()
+    check_share(&lists, 20, |values| members(values) > 64);
+    check_share(&lists, 10, |values| (48..=64).contains(&members(values)));
+    // Arbitrary bytes are hardly ever a list. They are to be rejected, without a panic.
+    check_share(&samples(&arbitrary_values()).collect::<Vec<_>>(), 100, |values| {
+        naive_offers(values).is_none()
     });
 }
 
@@ -214,7 +214,7 @@ fn the_generated_heads_come_to_every_decision() {
         let server = Question { preference: Preference::Server, ..*question };
         naive_answer(head, &client) != naive_answer(head, &server)
     });
-    // Without its expectation, or with another limit, the request would be taken.
+    // Without its expectation, or with another limit, the request would be upgraded.
     check_share(&heads, 5, |(head, question)| {
         let mut head = head.clone();
         let with = naive_answer(&head, question);

@@ -1,4 +1,4 @@
-//! The parser and the whole decision against another way to write them, slow and plain.
+//! Compares the parser and the whole decision with a second implementation that is slow and plain.
 
 use proptest::{
     collection::vec,
@@ -8,7 +8,7 @@ use proptest::{
 
 use super::{
     generators::{
-        arbitrary_lines, flawed_lines, head_and_question, jumbled_lines, long_lines, octet,
+        arbitrary_values, byte, flawed_values, head_and_question, jumbled_values, long_values,
     },
     *,
 };
@@ -16,16 +16,16 @@ use super::{
 /// `tchar`, RFC 9110 §5.6.2.
 const TCHAR: &str = "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
 
-/// The lines of one field.
-pub(super) type Lines = Vec<Vec<u8>>;
+/// The values of one header.
+pub(super) type Values = Vec<Vec<u8>>;
 
 /// Reads a list as RFC 9110 §5.3 and §5.6.1 describe it: joined, divided, trimmed.
-fn naive_members(lines: &Lines) -> Option<Vec<String>> {
-    if lines.iter().map(Vec::len).sum::<usize>() > 8192 {
+fn naive_members(values: &Values) -> Option<Vec<String>> {
+    if values.iter().map(Vec::len).sum::<usize>() > 8192 {
         return None;
     }
-    // Every octet becomes the character with its number, so nothing is lost.
-    let list: String = lines.join(&b", "[..]).into_iter().map(char::from).collect();
+    // Every byte becomes the character with its number, so nothing is lost.
+    let list: String = values.join(&b", "[..]).into_iter().map(char::from).collect();
     let members = list.split(',').map(|member| member.trim_matches([' ', '\t']).to_owned());
     let members: Vec<String> = members.filter(|member| !member.is_empty()).collect();
     (members.len() <= 64).then_some(members)
@@ -35,44 +35,44 @@ fn is_naive_token(text: &str) -> bool {
     !text.is_empty() && text.chars().all(|character| TCHAR.contains(character))
 }
 
-/// The names and versions of the offer, or `None` if it is void.
-pub(super) fn naive_offers(lines: &Lines) -> Option<Vec<(String, Option<String>)>> {
+/// Returns the names and versions of the offer, or `None` if it is malformed.
+pub(super) fn naive_offers(values: &Values) -> Option<Vec<(String, Option<String>)>> {
     let offer = |member: String| {
         let parts: Vec<&str> = member.split('/').collect();
         let well_formed = parts.len() <= 2 && parts.iter().all(|part| is_naive_token(part));
         well_formed.then(|| (parts[0].to_owned(), parts.get(1).map(ToString::to_string)))
     };
-    naive_members(lines)?.into_iter().map(offer).collect()
+    naive_members(values)?.into_iter().map(offer).collect()
 }
 
-pub(super) fn naively_names_option(lines: &Lines, option: &str) -> bool {
-    naive_members(lines).is_some_and(|members| {
+pub(super) fn naively_names_option(values: &Values, option: &str) -> bool {
+    naive_members(values).is_some_and(|members| {
         members.iter().all(|member| is_naive_token(member))
             && members.iter().any(|member| member.to_ascii_lowercase() == option)
     })
 }
 
-fn naively_meets(lines: &Lines) -> bool {
-    let lines: Vec<String> =
-        lines.iter().map(|line| String::from_utf8_lossy(line).to_ascii_lowercase()).collect();
-    lines == ["100-continue"] || !lines.join("\n").contains("100-continue")
+fn naively_meets(values: &Values) -> bool {
+    let values: Vec<String> =
+        values.iter().map(|value| String::from_utf8_lossy(value).to_ascii_lowercase()).collect();
+    values == ["100-continue"] || !values.join("\n").contains("100-continue")
 }
 
-pub(super) fn append(headers: &mut HeaderMap, name: &HeaderName, lines: &Lines) {
-    for line in lines {
-        headers.append(name, HeaderValue::from_bytes(line).unwrap());
+pub(super) fn append(headers: &mut HeaderMap, name: &HeaderName, values: &Values) {
+    for value in values {
+        headers.append(name, HeaderValue::from_bytes(value).unwrap());
     }
 }
 
 #[track_caller]
-fn check_field(lines: &Lines) {
+fn check_header(values: &Values) {
     let mut headers = HeaderMap::new();
-    append(&mut headers, &UPGRADE, lines);
-    append(&mut headers, &CONNECTION, lines);
+    append(&mut headers, &UPGRADE, values);
+    append(&mut headers, &CONNECTION, values);
 
     let mut members = [Offer::NONE; MEMBERS];
     let parsed = parse_offers(&headers, &mut members);
-    let naive = naive_offers(lines);
+    let naive = naive_offers(values);
     assert_eq!(parsed.is_some(), naive.is_some(), "{parsed:?} is not {naive:?}");
     if let (Some(parsed), Some(naive)) = (parsed, naive) {
         assert_eq!(parsed.len(), naive.len(), "{parsed:?} is not {naive:?}");
@@ -84,15 +84,15 @@ fn check_field(lines: &Lines) {
     }
     for option in ["upgrade", "foo", "f"] {
         let named = names_connection_option(&headers, option);
-        assert_eq!(named, naively_names_option(lines, option), "{option}");
+        assert_eq!(named, naively_names_option(values, option), "{option}");
     }
 }
 
 /// The whole decision, one condition after the other.
 pub(super) fn naive_answer(head: &request::Parts, question: &Question<'_>) -> Option<String> {
-    let lines =
-        |name| head.headers.get_all(name).iter().map(|line| line.as_bytes().to_vec()).collect();
-    let offers = naive_offers(&lines(UPGRADE))?;
+    let values =
+        |name| head.headers.get_all(name).iter().map(|value| value.as_bytes().to_vec()).collect();
+    let offers = naive_offers(&values(UPGRADE))?;
     let body = question.body?;
     let fits = match body {
         Length::Exactly(bytes) => bytes <= question.body_limit as u64,
@@ -100,9 +100,9 @@ pub(super) fn naive_answer(head: &request::Parts, question: &Question<'_>) -> Op
     };
     if head.version != Version::HTTP_11
         || ["CONNECT", "TRACE"].contains(&head.method.as_str())
-        || !naively_names_option(&lines(CONNECTION), "upgrade")
+        || !naively_names_option(&values(CONNECTION), "upgrade")
         || !fits
-        || (body != Length::Exactly(0) && !naively_meets(&lines(EXPECT)))
+        || (body != Length::Exactly(0) && !naively_meets(&values(EXPECT)))
     {
         return None;
     }
@@ -127,23 +127,23 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
-    fn arbitrary_octets_are_read_as_by_the_oracle(lines in arbitrary_lines()) {
-        check_field(&lines);
+    fn arbitrary_bytes_are_read_as_by_the_oracle(values in arbitrary_values()) {
+        check_header(&values);
     }
 
     #[test]
-    fn jumbled_lists_are_read_as_by_the_oracle(lines in jumbled_lines()) {
-        check_field(&lines);
+    fn jumbled_lists_are_read_as_by_the_oracle(values in jumbled_values()) {
+        check_header(&values);
     }
 
     #[test]
-    fn flawed_lists_are_read_as_by_the_oracle(lines in flawed_lines()) {
-        check_field(&lines);
+    fn flawed_lists_are_read_as_by_the_oracle(values in flawed_values()) {
+        check_header(&values);
     }
 
     #[test]
-    fn long_lists_are_read_as_by_the_oracle(lines in long_lines()) {
-        check_field(&lines);
+    fn long_lists_are_read_as_by_the_oracle(values in long_values()) {
+        check_header(&values);
     }
 
     #[test]
@@ -154,11 +154,11 @@ proptest! {
     #[test]
     fn no_head_makes_negotiation_panic(
         (mut head, question) in head_and_question(),
-        fields in vec((select(&[CONNECTION, UPGRADE, EXPECT][..]), vec(octet(), 0..64)), 0..8),
+        lists in vec((select(&[CONNECTION, UPGRADE, EXPECT][..]), vec(byte(), 0..64)), 0..8),
         option in any::<String>(),
     ) {
-        for (name, line) in fields {
-            append(&mut head.headers, &name, &vec![line]);
+        for (name, value) in lists {
+            append(&mut head.headers, &name, &vec![value]);
         }
         drop(question.ask(&head));
         let _ = names_connection_option(&head.headers, &option);

@@ -1,8 +1,8 @@
-//! Who is asked, and in which order.
+//! Which handlers are asked, and in which order.
 
 use super::*;
 
-/// Rows of registrations, an offer, and what is chosen for each preference.
+/// Rows of registrations, an offer, and the choice for each preference.
 type Preferences<'a> = (&'a [&'a str], &'a str, Option<&'a str>, Option<&'a str>);
 
 #[test]
@@ -28,7 +28,7 @@ fn the_preference_decides_between_several_offers() {
     }
 }
 
-/// Rows of declining patterns, the winner, and who was asked about which protocol.
+/// Rows of declining patterns, the chosen pattern, and the log of `accepts` calls.
 type Asked<'a> = (&'a [&'a str], Option<(&'a str, &'a str)>, &'a [&'a str]);
 
 #[track_caller]
@@ -92,22 +92,22 @@ fn each_handler_is_asked_for_the_offers_in_the_clients_order() {
 }
 
 #[test]
-fn nobody_is_asked_about_a_request_without_a_registered_offer() {
-    for lines in [
+fn no_handler_is_asked_about_a_request_without_a_registered_offer() {
+    for text in [
         "upgrade: foo",
         "connection: upgrade\nupgrade: nope",
         "connection: upgrade\nupgrade: foo, foo/",
         "connection: upgrade, x y\nupgrade: foo",
         "connection: upgrade\nupgrade: bar",
     ] {
-        assert_eq!(QUESTION.ask(&head(lines)), (None, vec![]), "{lines:?}");
+        assert_eq!(QUESTION.ask(&head(text)), (None, vec![]), "{text:?}");
     }
     let question = Question { registered: &[], ..QUESTION };
     assert_eq!(question.ask(&offering("foo")), (None, vec![]));
 }
 
 #[test]
-fn a_request_that_is_not_taken_has_the_reason_that_was_closest() {
+fn a_declined_request_has_the_reason_closest_to_an_upgrade() {
     let log = RefCell::default();
     let register = |pattern: &str, accepts| Registered {
         pattern: Pattern::parse(pattern).unwrap(),
@@ -118,7 +118,7 @@ fn a_request_that_is_not_taken_has_the_reason_that_was_closest() {
     };
     let candidates = [register("foo", true), register("bar", false)];
     let offer = "connection: upgrade\nupgrade: ";
-    for (lines, body, reason) in [
+    for (text, body, reason) in [
         ("upgrade: foo".to_owned(), Some(0), Decline::Connection),
         ("connection: up grade\nupgrade: foo".to_owned(), Some(0), Decline::Connection),
         (format!("{offer},"), Some(0), Decline::Upgrade),
@@ -131,9 +131,9 @@ fn a_request_that_is_not_taken_has_the_reason_that_was_closest() {
         (format!("{offer}nope, bar"), Some(0), Decline::Unaccepted),
     ] {
         for preference in [Preference::Client, Preference::Server] {
-            let head = head(&lines);
+            let head = head(&text);
             let choice = choose(&head, body.map(Length::Exactly), &candidates, preference);
-            assert_eq!(choice.err(), Some(reason), "{lines:?}");
+            assert_eq!(choice.err(), Some(reason), "{text:?}");
         }
     }
     let mut head = head("connection: upgrade\nupgrade: foo");

@@ -229,7 +229,7 @@ async fn of_two_table_sizes_h2_applies_the_last_alone() {
     let sizes = [[0, TABLE_SIZE, 0, 0, 0, 0], [0, TABLE_SIZE, 0, 0, 0x10, 0]].concat();
     client.send(frame(4, 0, 0, &sizes)).await;
     client.send(request_on(3, "/")).await;
-    let (octets, _) = client.wire.receive_octets().await;
+    let (octets, _) = client.wire.receive_bytes().await;
     let headers = octets.windows(9).position(|head| head[3..] == [1, 4, 0, 0, 0, 3]).unwrap() + 9;
     // Not `20 3f e1 1f`, the sizes 0 and 4,096.
     assert_eq!(octets[headers] & 0xe0, 0x80, "{:x?}", &octets[headers..]);

@@ -27,7 +27,7 @@ fn a_body_has_to_be_within_the_handlers_limit() {
         let question = Question { body_limit, chunked: reads_chunked, body, ..QUESTION };
         let (choice, asked) = question.ask(&head);
         assert_eq!(choice.is_some(), taken, "{body:?} of {body_limit}");
-        // A handler is not asked about a request whose body it does not take.
+        // `accepts` is not called for a request whose body is over the limit.
         assert_eq!(asked.len(), usize::from(taken), "{body:?} of {body_limit}");
     }
 }
@@ -65,18 +65,18 @@ fn another_handler_may_take_a_longer_body() {
 #[test]
 fn an_expectation_that_hyper_does_not_meet_is_not_taken_on() {
     // P-55, P-56, R9110-7.8-17, R9110-10.1.1-06, R9110-10.1.1-07, H-7.
-    for (lines, met) in [
+    for (text, met) in [
         ("", true),
         ("expect: 100-continue", true),
         ("expect: 100-Continue", true),
         ("Expect: 100-CONTINUE", true),
-        // An expectation that is not this one makes no client wait.
+        // With another expectation, no client waits for a 100.
         ("expect: ", true),
         ("expect: foo", true),
         ("expect: 100-continu", true),
         ("expect: 100, continue", true),
         ("expect: foo\nexpect: bar", true),
-        // These name it, and hyper sends no 100.
+        // These expect a 100, and hyper sends none.
         ("expect: 100-continue, x", false),
         ("expect: x, 100-continue", false),
         ("expect: x,100-CONTINUE,y", false),
@@ -84,23 +84,23 @@ fn an_expectation_that_hyper_does_not_meet_is_not_taken_on() {
         ("expect:  100-continue", false),
         ("expect: 100-continue;q=1", false),
         ("expect: \"100-continue\"", false),
-        // Of several lines, hyper goes by the last one.
+        // Of several text, hyper goes by the last one.
         ("expect: 100-continue\nexpect: x", false),
         ("expect: x\nexpect: 100-continue", false),
         ("expect: 100-continue\nexpect: 100-continue", false),
         ("expect: x\nexpect: y\nexpect: 100-Continue, z", false),
     ] {
-        let head = head("connection: upgrade\nupgrade: foo\n".to_owned() + lines);
+        let head = head("connection: upgrade\nupgrade: foo\n".to_owned() + text);
         let question = Question { body_limit: 5, ..QUESTION };
-        assert_eq!(expectation_can_be_met(&head.headers), met, "{lines:?}");
+        assert_eq!(expectation_can_be_met(&head.headers), met, "{text:?}");
         for body in [Length::Exactly(1), Length::Exactly(5), Length::Chunked] {
             let question = Question { body: Some(body), chunked: true, ..question };
             let (choice, asked) = question.ask(&head);
-            assert_eq!(choice.is_some(), met, "{lines:?} with {body:?}");
-            assert_eq!(asked.len(), usize::from(met), "{lines:?} with {body:?}");
+            assert_eq!(choice.is_some(), met, "{text:?} with {body:?}");
+            assert_eq!(asked.len(), usize::from(met), "{text:?} with {body:?}");
         }
-        // R9110-10.1.1-02: where there is nothing to wait for, nobody waits.
-        assert!(question.answer(&head).is_some(), "{lines:?} without a body");
+        // R9110-10.1.1-02: a request without a body waits for nothing.
+        assert!(question.answer(&head).is_some(), "{text:?} without a body");
     }
     let headers = headers(b"expect: \xff100-continue\xff");
     assert!(!expectation_can_be_met(&headers));
@@ -108,7 +108,7 @@ fn an_expectation_that_hyper_does_not_meet_is_not_taken_on() {
 
 #[test]
 fn a_connection_option_is_a_whole_member() {
-    for (lines, named) in [
+    for (text, named) in [
         ("", false),
         ("connection: ", false),
         ("connection: upgrade", true),
@@ -134,7 +134,7 @@ fn a_connection_option_is_a_whole_member() {
         ("connection: upgrade/1", false),
         ("connection: upgrade;x", false),
         ("connection: up grade", false),
-        // P-25, on either side and on another line.
+        // P-25, on either side and in another header.
         ("connection: foo bar, upgrade", false),
         ("connection: upgrade, foo bar", false),
         ("connection: upgrade, foo/1", false),
@@ -143,9 +143,9 @@ fn a_connection_option_is_a_whole_member() {
         ("proxy-connection: upgrade", false),
         ("upgrade: upgrade", false),
     ] {
-        let headers = headers(lines.as_bytes());
-        assert_eq!(names_connection_option(&headers, "upgrade"), named, "{lines:?}");
-        assert_eq!(names_connection_option(&headers, "UPGRADE"), named, "{lines:?}");
+        let headers = headers(text.as_bytes());
+        assert_eq!(names_connection_option(&headers, "upgrade"), named, "{text:?}");
+        assert_eq!(names_connection_option(&headers, "UPGRADE"), named, "{text:?}");
     }
     let headers = headers(b"connection: upgrade, \xff\nupgrade: foo");
     assert!(!names_connection_option(&headers, "upgrade"));
@@ -162,7 +162,7 @@ fn a_connection_option_may_be_any_token() {
     }
 }
 
-/// A row of `Upgrade` lines, the list of a 101, and whether that may be sent.
+/// A row of `Upgrade` headers, the list of a 101, and whether that list is allowed.
 type Stack<'a> = (&'a str, &'a [&'a str], bool);
 
 #[test]
@@ -180,7 +180,7 @@ fn only_what_was_offered_may_be_switched_to() {
         ("upgrade: foo\nupgrade: bar/2", &["foo", "bar/2"], true),
         ("upgrade: foo", &["foo", "bar"], false),
         ("upgrade: foo", &["bar", "foo"], false),
-        // The HTTP/1.1 above TLS need not be offered, and nothing else is spared.
+        // HTTP/1.1 after TLS need not be offered. Everything else has to be.
         ("upgrade: TLS/1.2", &["TLS/1.2", "HTTP/1.1"], true),
         ("upgrade: tls/1.2", &["TLS/1.2", "http/1.1"], true),
         ("upgrade: TLS", &["TLS", "HTTP/1.1"], true),
@@ -191,36 +191,37 @@ fn only_what_was_offered_may_be_switched_to() {
         ("upgrade: TLS/1.2", &["TLS/1.2", "HTTP/1.1", "HTTP/1.1"], false),
         ("upgrade: foo", &["foo", "HTTP/1.1"], false),
         ("upgrade: foo, HTTP/1.1", &["foo", "HTTP/1.1"], true),
-        // A field that cannot be read offers nothing.
+        // A malformed header offers nothing.
         ("upgrade: foo, foo/", &["foo"], false),
         ("connection: upgrade", &["foo"], false),
     ];
-    for (lines, stack, allowed) in rows {
+    for (text, stack, allowed) in rows {
         let protocols: Vec<Protocol<'_>> =
             stack.iter().map(|protocol| protocol.parse().unwrap()).collect();
-        let headers = headers(lines.as_bytes());
-        assert_eq!(all_offered(&headers, &protocols), allowed, "{lines:?} {stack:?}");
+        let headers = headers(text.as_bytes());
+        assert_eq!(all_offered(&headers, &protocols), allowed, "{text:?} {stack:?}");
     }
 }
 
-/// Lines that name `foo`, and whether the field still counts, as `Upgrade` and as `Connection`.
+/// Values that name `foo`, and whether the header still counts, as `Upgrade` and as `Connection`.
 #[track_caller]
-fn check_limit(lines: &[String], within: bool) {
-    let octets: usize = lines.iter().map(String::len).sum();
-    let note = format!("{} lines, {octets} octets, {:.40?}", lines.len(), lines[0]);
-    let field = |name| lines.iter().flat_map(|line| [name, ": ", line, "\n"]).collect::<String>();
+fn check_limit(values: &[String], within: bool) {
+    let bytes: usize = values.iter().map(String::len).sum();
+    let note = format!("{} values, {bytes} bytes, {:.40?}", values.len(), values[0]);
+    let headers_of =
+        |name| values.iter().flat_map(|value| [name, ": ", value, "\n"]).collect::<String>();
 
-    let offer = head("connection: upgrade\n".to_owned() + &field("upgrade"));
+    let offer = head("connection: upgrade\n".to_owned() + &headers_of("upgrade"));
     assert_eq!(QUESTION.answer(&offer).is_some(), within, "upgrade: {note}");
     let foo = "foo".parse().unwrap();
     assert_eq!(all_offered(&offer.headers, &[foo]), within, "upgrade: {note}");
 
-    let options = headers(field("connection").as_bytes());
+    let options = headers(headers_of("connection").as_bytes());
     assert_eq!(names_connection_option(&options, "foo"), within, "connection: {note}");
 }
 
 #[test]
-fn a_field_has_at_most_64_members() {
+fn a_header_has_at_most_64_members() {
     // P-33, P-34, P-35, R9110-5.6.1.2-01.
     let others = |members: usize| iter::repeat_n("x", members).collect::<Vec<_>>();
     for (members, within) in [(1, true), (63, true), (64, true), (65, false), (200, false)] {
@@ -229,27 +230,27 @@ fn a_field_has_at_most_64_members() {
         check_limit(&[[&["foo"], &others[..]].concat().join(",")], within);
         // Empty members are not counted.
         check_limit(&[[&others[..], &["foo"]].concat().join(" ,, ,\t,")], within);
-        // One member a line.
-        let lines = [&others[..], &["foo"]].concat();
-        check_limit(&lines.into_iter().map(str::to_owned).collect::<Vec<_>>(), within);
-        // Two lines, of which neither is over the limit alone.
+        // One member in each value.
+        let values = [&others[..], &["foo"]].concat();
+        check_limit(&values.into_iter().map(str::to_owned).collect::<Vec<_>>(), within);
+        // Two values, each within the limit alone.
         let (left, right) = others.split_at(others.len() / 2);
-        let lines = [[left, &["foo"]].concat().join(","), right.join(",")];
-        check_limit(&lines, within);
+        let values = [[left, &["foo"]].concat().join(","), right.join(",")];
+        check_limit(&values, within);
     }
 }
 
 #[test]
-fn a_field_has_at_most_8_kib_over_all_its_lines() {
+fn a_header_has_at_most_8_kib_over_all_its_values() {
     // P-33, P-34, P-37, P-38, R9110-5.4-01.
-    for (octets, within) in
+    for (bytes, within) in
         [(3, true), (8191, true), (8192, true), (8193, false), (60_000, false), (300_000, false)]
     {
-        let rest = octets - 3;
+        let rest = bytes - 3;
         for filler in [",", " ", "\t"] {
             check_limit(&[filler.repeat(rest) + "foo"], within);
             check_limit(&["foo".to_owned() + &filler.repeat(rest)], within);
-            // The sum counts, and what would join the lines does not.
+            // The sum of the values counts, without the commas that would join them.
             check_limit(&[filler.repeat(rest), "foo".to_owned()], within);
             check_limit(&["foo".to_owned(), filler.repeat(rest)], within);
             let (left, right) = (filler.repeat(rest / 2), filler.repeat(rest - rest / 2));

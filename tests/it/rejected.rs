@@ -1,20 +1,20 @@
-//! What hyper refuses by itself never reaches a handler or the inner service. A newer hyper that
-//! lets one of these through must be noticed.
+//! Requests that hyper rejects by itself never reach a handler or the inner service. The tests notice
+//! a newer hyper that accepts one of them.
 
 use crate::support::*;
 
 const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\n";
 const TOO_LARGE: &str = "HTTP/1.1 431 Request Header Fields Too Large\r\n";
 
-/// Sends the octets whole and in two pieces at many places. The answer is an empty one with this
-/// status line, the connection ends, and nobody behind hyper hears of it.
-async fn check(id: &str, octets: impl AsRef<[u8]>, status_line: &str) {
-    let octets = octets.as_ref();
-    let step = octets.len().div_ceil(200);
-    for at in (0..octets.len()).step_by(step) {
+/// Sends the bytes whole, and split at many places. The answer has this status line and no body, the
+/// connection is closed, and no service is called.
+async fn check(id: &str, bytes: impl AsRef<[u8]>, status_line: &str) {
+    let bytes = bytes.as_ref();
+    let step = bytes.len().div_ceil(200);
+    for at in (0..bytes.len()).step_by(step) {
         let log = Log::default();
         let mut wire = connect(&log);
-        let received = wire.exchange_split(octets, at).await;
+        let received = wire.exchange_split(bytes, at).await;
         let expected = format!("{status_line}connection: close\r\ncontent-length: 0\r\n\r\n");
         assert_eq!(received.text, expected, "{id} split at {at}");
         assert!(received.ended, "{id} split at {at}");
@@ -23,13 +23,13 @@ async fn check(id: &str, octets: impl AsRef<[u8]>, status_line: &str) {
     }
 }
 
-/// A request for `/x` whose lines are not all text.
-fn get_octets(lines: &[&[u8]]) -> Vec<u8> {
-    [b"GET /x HTTP/1.1\r\nHost: a.test\r\n", &*lines.concat(), b"\r\n"].concat()
+/// A request for `/x` whose headers are not all text.
+fn get_bytes(headers: &[&[u8]]) -> Vec<u8> {
+    [b"GET /x HTTP/1.1\r\nHost: a.test\r\n", &*headers.concat(), b"\r\n"].concat()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_that_hyper_does_not_speak_is_refused() {
+async fn a_version_that_hyper_does_not_speak_is_rejected() {
     // P-28
     for version in ["HTTP/1.2", "HTTP/2.0", "HTTP/0.9", "http/1.1"] {
         check("P-28", request(&format!("GET /x {version}"), FOO), BAD_REQUEST).await;
@@ -37,27 +37,27 @@ async fn a_version_that_hyper_does_not_speak_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn control_characters_in_a_value_are_refused() {
-    // P-39, R9110-5.5-03, R9110-5.6.3-01, R9112-2.2-02: each octet in either field, inside a
-    // member and where white space may stand.
-    for octet in [b"\0", b"\x0b", b"\x0c", b"\x7f", b"\r"] {
-        for lines in [
-            [&b"Connection: upgrade\r\nUpgrade: f"[..], octet, b"oo\r\n"],
-            [b"Connection: upgrade\r\nUpgrade: foo,", octet, b"nope\r\n"],
-            [b"Connection: upgrade\r\nUpgrade: foo", octet, b"\r\n"],
-            [b"Upgrade: foo\r\nConnection: up", octet, b"grade\r\n"],
-            [b"Upgrade: foo\r\nConnection:", octet, b"upgrade\r\n"],
+async fn control_characters_in_a_value_are_rejected() {
+    // P-39, R9110-5.5-03, R9110-5.6.3-01, R9112-2.2-02: each byte in either header, in a member
+    // and where whitespace may be.
+    for byte in [b"\0", b"\x0b", b"\x0c", b"\x7f", b"\r"] {
+        for headers in [
+            [&b"Connection: upgrade\r\nUpgrade: f"[..], byte, b"oo\r\n"],
+            [b"Connection: upgrade\r\nUpgrade: foo,", byte, b"nope\r\n"],
+            [b"Connection: upgrade\r\nUpgrade: foo", byte, b"\r\n"],
+            [b"Upgrade: foo\r\nConnection: up", byte, b"grade\r\n"],
+            [b"Upgrade: foo\r\nConnection:", byte, b"upgrade\r\n"],
         ] {
-            // Two carriage returns at the end of a line are what this one comes to.
-            let id = format!("P-39 {:?} in {:?}", octet.escape_ascii(), lines[0].escape_ascii());
-            check(&id, get_octets(&lines), BAD_REQUEST).await;
+            // This one makes two carriage returns at the end of a line.
+            let id = format!("P-39 {:?} in {:?}", byte.escape_ascii(), headers[0].escape_ascii());
+            check(&id, get_bytes(&headers), BAD_REQUEST).await;
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn folded_lines_and_names_with_space_are_refused() {
-    for (id, lines) in [
+async fn folded_lines_and_names_with_space_are_rejected() {
+    for (id, headers) in [
         ("P-40 R9112-5.2-01", "Connection: upgrade\r\nUpgrade: foo,\r\n websocket\r\n"),
         ("P-40", "Connection: upgrade\r\nUpgrade:\r\n\tfoo\r\n"),
         ("P-40", "Upgrade: foo\r\nConnection: keep-alive,\r\n upgrade\r\n"),
@@ -66,23 +66,23 @@ async fn folded_lines_and_names_with_space_are_refused() {
         ("P-41", "Connection: upgrade\r\nUp grade: foo\r\n"),
         ("a line without a colon", "Connection: upgrade\r\nUpgrade\r\n"),
     ] {
-        check(id, get(lines), BAD_REQUEST).await;
+        check(id, get(headers), BAD_REQUEST).await;
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_header_section_that_is_too_large_is_refused() {
-    // P-36 and P-37, R9110-5.4-01: nothing is dropped silently, so no offer is acted on that is a
-    // part of what the client sent.
-    let lines = format!("{CU}Upgrade: foo\r\n{}", "Upgrade: foo\r\n".repeat(110));
-    check("P-36", get(&lines), TOO_LARGE).await;
-    // hyper looks at the size between two reads, so what is only a little above its limit may come
-    // through, and is for the limit of the layer.
-    for lines in [
+async fn headers_that_are_too_large_are_rejected() {
+    // P-36 and P-37, R9110-5.4-01: no header is dropped silently, so no part of an offer is
+    // taken for the whole.
+    let headers = format!("{CU}Upgrade: foo\r\n{}", "Upgrade: foo\r\n".repeat(110));
+    check("P-36", get(&headers), TOO_LARGE).await;
+    // hyper checks the size between two reads, so a head just above its limit may pass. The limit of
+    // the layer then applies.
+    for headers in [
         format!("{CU}Upgrade: foo, {}\r\n", "p".repeat(900_000)),
         format!("Upgrade: foo\r\nConnection: upgrade, {}\r\n", "p".repeat(900_000)),
     ] {
-        let (received, log) = exchange(get(&lines)).await;
+        let (received, log) = exchange(get(&headers)).await;
         received.starts_with(TOO_LARGE).and_ends();
         assert_eq!(log.take(), [""; 0], "P-37");
     }
@@ -93,24 +93,24 @@ async fn a_header_section_that_is_too_large_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn octets_that_are_not_http_are_refused_behind_a_declined_upgrade() {
+async fn bytes_that_are_not_http_are_rejected_after_a_declined_upgrade() {
     // R9112-2.2-03, R9931-6.1-01: a client that starts TLS without waiting for the 101.
-    let lines = format!("{CU}Upgrade: nope\r\n");
-    let octets = [get(&lines).as_bytes(), b"\x16\x03\x01\x02\0\x01"].concat();
-    for at in 0..octets.len() {
+    let headers = format!("{CU}Upgrade: nope\r\n");
+    let bytes = [get(&headers).as_bytes(), b"\x16\x03\x01\x02\0\x01"].concat();
+    for at in 0..bytes.len() {
         let log = Log::default();
-        let received = connect(&log).exchange_split(&octets, at).await;
-        let refused = format!("{BAD_REQUEST}connection: close\r\ncontent-length: 0\r\n\r\n");
-        received.is(&format!("{OK}{refused}")).and_ends();
+        let received = connect(&log).exchange_split(&bytes, at).await;
+        let rejected = format!("{BAD_REQUEST}connection: close\r\ncontent-length: 0\r\n\r\n");
+        received.is(&format!("{OK}{rejected}")).and_ends();
         assert_eq!(log.take(), ["inner GET /x \"\" upgradable"]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn faulty_framing_is_refused() {
+async fn faulty_framing_is_rejected() {
     let chunked = "Transfer-Encoding: chunked\r\n";
-    let octets = request("POST /x HTTP/1.0", &format!("{FOO}{chunked}")) + "0\r\n\r\n";
-    check("R9112-6.1-03", octets, BAD_REQUEST).await;
+    let bytes = request("POST /x HTTP/1.0", &format!("{FOO}{chunked}")) + "0\r\n\r\n";
+    check("R9112-6.1-03", bytes, BAD_REQUEST).await;
     for framing in [
         "Transfer-Encoding: gzip\r\n",
         "Transfer-Encoding: chunked, gzip\r\n",
@@ -132,10 +132,10 @@ async fn faulty_framing_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_offer_counts_only_once_the_header_section_is_complete() {
+async fn an_offer_counts_only_once_the_head_is_complete() {
     // R9110-5.3-03
-    let octets = get(FOO);
-    let (part, rest) = octets.split_at(octets.len() - 1);
+    let bytes = get(FOO);
+    let (part, rest) = bytes.split_at(bytes.len() - 1);
     let log = Log::default();
     let mut wire = connect(&log);
     wire.exchange(part).await.is("").and_is_open();
@@ -151,18 +151,18 @@ async fn an_offer_counts_only_once_the_header_section_is_complete() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_offer_in_a_trailer_is_none() {
-    // P-43, R9110-6.5.1-01. Nor does it complete one that was half made in the header section.
-    for (lines, trailers, upgradable) in [
+async fn an_offer_in_a_trailer_is_ignored() {
+    // P-43, R9110-6.5.1-01. A trailer does not complete half an offer in the head either.
+    for (headers, trailers, upgradable) in [
         (CU, "Upgrade: foo\r\n", ""),
         ("Upgrade: foo\r\n", "Connection: upgrade\r\n", " upgradable"),
         ("", "Connection: upgrade\r\nUpgrade: foo\r\n", ""),
     ] {
-        let lines = format!("{lines}Transfer-Encoding: chunked\r\nTrailer: Upgrade\r\n");
-        let octets = post(&lines, "5\r\nhello\r\n0\r\n") + trailers + "\r\n";
-        for at in 0..octets.len() {
+        let headers = format!("{headers}Transfer-Encoding: chunked\r\nTrailer: Upgrade\r\n");
+        let bytes = post(&headers, "5\r\nhello\r\n0\r\n") + trailers + "\r\n";
+        for at in 0..bytes.len() {
             let log = Log::default();
-            let received = connect(&log).exchange_split(octets.as_bytes(), at).await;
+            let received = connect(&log).exchange_split(bytes.as_bytes(), at).await;
             received.is(OK).and_is_open();
             assert_eq!(log.take(), [format!("inner POST /x \"hello\"{upgradable}")]);
         }
