@@ -17,17 +17,15 @@
 //! ```
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
+mod deflate;
 mod echo;
 mod measure;
 
-use std::{env, error::Error, future::Future, io};
+use std::{env, error::Error, io};
 
 use axum::{Router, serve::ListenerExt};
 use tokio::net::TcpListener;
-use tower_upgrade::{
-    BoxError, IntoOutcome, UpgradeHandler, UpgradeLayer, Upgraded,
-    websocket::{Handshake, WebSocket},
-};
+use tower_upgrade::{BoxError, UpgradeHandler, UpgradeLayer, websocket::WebSocket};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
@@ -49,9 +47,10 @@ async fn main() -> Result<(), BoxError> {
 
 async fn serve(listener: TcpListener) -> io::Result<()> {
     let layer = UpgradeLayer::new()
-        .on("websocket", at("/tungstenite", echo::tungstenite))
-        .on("websocket", at("/tokio-websockets", echo::tokio_websockets))
-        .on("websocket", at("/fastwebsockets", echo::fastwebsockets))
+        .on("websocket", at("/tungstenite", WebSocket::new(echo::tungstenite)))
+        .on("websocket", at("/tokio-websockets", WebSocket::new(echo::tokio_websockets)))
+        .on("websocket", at("/fastwebsockets", WebSocket::new(echo::fastwebsockets)))
+        .on("websocket", at("/yawc", WebSocket::new(echo::yawc).agree_extensions(deflate::agree)))
         .on_failure(|error| match error.source() {
             Some(source) => println!("{error}: {source}"),
             None => println!("{error}"),
@@ -67,11 +66,6 @@ async fn serve(listener: TcpListener) -> io::Result<()> {
 }
 
 /// The handler of one path.
-fn at<F, Fut>(path: &'static str, run: F) -> impl UpgradeHandler
-where
-    F: Fn(Upgraded, Handshake) -> Fut + Send + Sync + 'static,
-    Fut: Future + Send + 'static,
-    Fut::Output: IntoOutcome,
-{
-    WebSocket::new(run).when(move |head| head.uri.path() == path)
+fn at(path: &'static str, websocket: WebSocket) -> impl UpgradeHandler {
+    websocket.when(move |head| head.uri.path() == path)
 }
