@@ -1,13 +1,36 @@
 #!/usr/bin/env bash
-# Autobahn's cases, driven by kosoku as the client, against `/ws` of the example `echo`.
+# Autobahn's cases, driven by kosoku as the client: groups 1 to 10 against `/ws` of the example
+# `echo`, and groups 12 and 13, which are about compression, against `/yawc` of the example `frames`.
 #
-# Usage: interop/autobahn.sh
+# Usage: interop/autobahn.sh [all]
 #
-# Groups 12 and 13 are left out: they are about compression, which the example does not agree to.
+# `all` runs every case of groups 12 and 13. The default is their messages of 16 to 16,384 bytes and
+# those in fragments of 256 bytes: with every offer, and with every kind of data.
 . "$(dirname "$0")/lib.sh"
 
 with_python kosoku==0.1.0
+
+# run NAME URL OPTION...: runs the cases that the options select, and judges their results.
+run() {
+  local name="$1" url="$2"
+  shift 2
+  timeout "$limit" "$tools/venv/bin/kosoku" --outdir "$work/$name" "$@" "$url" \
+    >"$work/kosoku.log" 2>&1 || { tail -20 "$work/kosoku.log" >&2; fail "kosoku"; }
+  "$python" interop/autobahn.py "$work/$name/index.json" "$name"
+}
+
+limit=240
 start echo
-timeout 240 "$tools/venv/bin/kosoku" --outdir "$work/report" --exclude '12.*' --exclude '13.*' \
-  "$address/ws" >"$work/kosoku.log" 2>&1 || { tail -20 "$work/kosoku.log" >&2; fail "kosoku"; }
-"$python" interop/autobahn.py "$work/report/index.json"
+run framing "$address/ws" --exclude '12.*' --exclude '13.*'
+
+start frames
+if [ "${1:-}" = all ]; then
+  limit=1200
+  run deflate "$address/yawc" --include '12.*' --include '13.*'
+else
+  some=()
+  for case in 1 4 7 11; do
+    some+=(--include "12.*.$case" --include "13.*.$case")
+  done
+  run some-deflate "$address/yawc" "${some[@]}"
+fi
