@@ -23,7 +23,6 @@ use std::{
 use bytes::{Buf, Bytes, BytesMut};
 use http::{Request, Response};
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
@@ -36,7 +35,10 @@ use tokio::{
     sync::oneshot,
 };
 use tower::{Layer, service_fn};
-use tower_upgrade::{UpgradeLayer, h2c::H2c};
+use tower_upgrade::{
+    UpgradeLayer,
+    h2c::{H2c, RequestBody, RequestBodyLayer},
+};
 
 fn main() {
     let pairs = env::var("PAIRS").map_or(60, |pairs| pairs.parse().unwrap());
@@ -142,10 +144,11 @@ impl Bench {
 
 /// Serves both kinds on one thread, and counts what is allocated on it in each turn.
 fn serve(address: &mpsc::Sender<SocketAddr>, turns: &mpsc::Receiver<ServerTurn>) {
-    let app = service_fn(|_request: Request<Incoming>| async {
+    let app = service_fn(|_request: Request<RequestBody>| async {
         Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello"))))
     });
-    let service = UpgradeLayer::new().on("h2c", H2c::new(app)).layer(app);
+    let service =
+        UpgradeLayer::new().on("h2c", H2c::new(app)).layer(RequestBodyLayer::new().layer(app));
     let service = TowerToHyperService::new(service);
     let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();

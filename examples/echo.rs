@@ -1,7 +1,7 @@
 //! WebSocket and two protocols of its own on a hyper server, and plain HTTP for everybody else.
 //!
 //! - `Upgrade: websocket` echoes messages, at `/ws`, if the feature `websocket` is on.
-//! - `Upgrade: echo` echoes octets, on any path.
+//! - `Upgrade: echo` echoes bytes, on any path.
 //! - `Upgrade: shout/1, shout/2` is served in version 2, and answers in capitals.
 //! - Every other request gets `plain`.
 //!
@@ -91,17 +91,17 @@ async fn plain(_request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 async fn echo(io: Upgraded) -> io::Result<()> {
     let (mut reader, mut writer) = tokio::io::split(io);
     tokio::io::copy(&mut reader, &mut writer).await?;
-    writer.shutdown().await
+    reader.unsplit(writer).close().await
 }
 
 async fn shout(mut io: Upgraded) -> io::Result<()> {
-    let mut octets = Vec::with_capacity(8 * 1024);
-    while io.read_buf(&mut octets).await? > 0 {
-        octets.make_ascii_uppercase();
-        io.write_all(&octets).await?;
-        octets.clear();
+    let mut bytes = Vec::with_capacity(8 * 1024);
+    while io.read_buf(&mut bytes).await? > 0 {
+        bytes.make_ascii_uppercase();
+        io.write_all(&bytes).await?;
+        bytes.clear();
     }
-    io.shutdown().await
+    io.close().await
 }
 
 #[cfg(not(feature = "websocket"))]
@@ -127,12 +127,10 @@ mod messages {
     async fn echo(io: Upgraded) -> Result<(), Error> {
         let mut socket = ServerBuilder::new().serve(io);
         let end = echo_until_closed(&mut socket).await;
-        // Sends the close frame that tells a client which rule it broke. Then what the client
-        // still sends is read: a connection that is closed before that is reset, and the frame may
-        // be lost.
+        // Sends the close frame that tells a client which rule it broke, and waits for the client's.
         let goodbye = async {
             socket.close().await?;
-            tokio::io::copy(socket.get_mut(), &mut tokio::io::sink()).await?;
+            socket.get_mut().close().await?;
             Ok::<_, Error>(())
         };
         tokio::time::timeout(Duration::from_secs(1), goodbye).await.ok();

@@ -29,7 +29,7 @@ class Client:
             lines.append(f"Content-Length: {len(body)}")
         request = "\r\n".join(lines).encode() + b"\r\n\r\n" + body
         if early:
-            # RFC 7540 has the client wait for the 101; these octets must not be lost all the same.
+            # RFC 7540 has the client wait for the 101; these bytes must not be lost all the same.
             request += self.h2.data_to_send()
         self.socket.sendall(request)
         received = b""
@@ -38,21 +38,21 @@ class Client:
         head, self.behind = received.split(b"\r\n\r\n", 1)
         assert head.startswith(b"HTTP/1.1 101 "), head
         self.acknowledgements = 0
-        # How many octets of each stream's answer have come.
+        # How many bytes of each stream's answer have come.
         self.answers = {}
         self.ended = set()
 
     def receive(self):
-        octets = self.socket.recv(65536)
-        assert octets, "the server closed the connection"
-        return octets
+        bytes = self.socket.recv(65536)
+        assert bytes, "the server closed the connection"
+        return bytes
 
     def answer(self, stream):
-        """Returns status and content of the answer on a stream."""
+        """Returns status and body of the answer on a stream."""
         while stream not in self.ended:
             self.socket.sendall(self.h2.data_to_send())
-            octets, self.behind = self.behind or self.receive(), b""
-            for event in self.h2.receive_data(octets):
+            bytes, self.behind = self.behind or self.receive(), b""
+            for event in self.h2.receive_data(bytes):
                 self.handle(event)
         self.socket.sendall(self.h2.data_to_send())
         return self.answers[stream]
@@ -63,8 +63,8 @@ class Client:
         elif isinstance(event, h2.events.ResponseReceived):
             self.answers[event.stream_id] = (dict(event.headers)[b":status"], b"")
         elif isinstance(event, h2.events.DataReceived):
-            status, content = self.answers[event.stream_id]
-            self.answers[event.stream_id] = (status, content + event.data)
+            status, body = self.answers[event.stream_id]
+            self.answers[event.stream_id] = (status, body + event.data)
             self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.StreamEnded):
             self.ended.add(event.stream_id)
@@ -91,7 +91,7 @@ def expect(actual, expected):
 
 def main(url):
     for early in (False, True):
-        for body in (b"", b"x", b"x" * 65535):
+        for body in (b"", b"x", b"x" * 65536):
             method = "POST" if body else "GET"
             client = Client(url, method, "/one", body, early=early)
             line = f"{method} /one HTTP/2.0 {len(body)}\n".encode()

@@ -1,4 +1,4 @@
-//! axum: switches and rejections as responses of its handlers.
+//! axum: switches and rejections as responses of its handlers, and a WebSocket offer as an extractor.
 
 use axum_core::{
     body::Body,
@@ -17,6 +17,81 @@ impl IntoResponse for Switch {
 
 impl IntoResponse for Rejection {
     fn into_response(self) -> Response {
-        self.finish(None).map(Body::new)
+        Self::into_response(self).map(Body::new)
     }
+}
+
+#[cfg(feature = "websocket")]
+mod offer {
+    use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
+    use http::{HeaderValue, Response, StatusCode, header::UPGRADE, request};
+    use http_body_util::Full;
+    use hyper::upgrade::OnUpgrade;
+
+    use crate::{
+        handler::{answer::Link, rejection::Rejection},
+        negotiation,
+        observe::trace,
+        websocket::{Offer, Origins},
+    };
+
+    /// Takes the offer of a WebSocket, with all checks done.
+    ///
+    /// The [`Origins`] are those in the request's extensions (`axum::Extension`), and
+    /// [`Origins::same_host`] if there are none. A request without an offer is rejected with 426.
+    impl<S> FromRequestParts<S> for Offer
+    where
+        S: Sync,
+    {
+        type Rejection = Rejection;
+
+        async fn from_request_parts(
+            head: &mut request::Parts,
+            _state: &S,
+        ) -> Result<Self, Rejection> {
+            match offer(head) {
+                Some(offer) => offer,
+                None => Err(upgrade_required(head)),
+            }
+        }
+    }
+
+    /// Takes the offer of a WebSocket if there is one, so that a page and a socket can share a path.
+    /// An offer that fails a check is rejected.
+    impl<S> OptionalFromRequestParts<S> for Offer
+    where
+        S: Sync,
+    {
+        type Rejection = Rejection;
+
+        async fn from_request_parts(
+            head: &mut request::Parts,
+            _state: &S,
+        ) -> Result<Option<Self>, Rejection> {
+            offer(head).transpose()
+        }
+    }
+
+    fn offer(head: &request::Parts) -> Option<Result<Offer, Rejection>> {
+        let is_offered = head.extensions.get().is_some_and(|link: &Link| link.is_for("websocket"));
+        let origins = || head.extensions.get().cloned().unwrap_or_else(Origins::same_host);
+        is_offered.then(|| Offer::from_head(head, &origins()))
+    }
+
+    /// Answers a request that offers no WebSocket, or for which no layer asks the inner service.
+    fn upgrade_required(head: &request::Parts) -> Rejection {
+        // The client asked, hyper could upgrade the connection, and no layer stands between.
+        if head.extensions.get::<OnUpgrade>().is_some()
+            && negotiation::names_connection_option(&head.headers, "upgrade")
+            && "websocket".parse().is_ok_and(|it| negotiation::all_offered(&head.headers, &[it]))
+        {
+            trace::unasked(head);
+        }
+        let mut response = Response::new(Full::from(UPGRADE_REQUIRED));
+        *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
+        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        Rejection::from(response).with_reason("offer")
+    }
+
+    const UPGRADE_REQUIRED: &str = "this is a WebSocket: ask for an upgrade of the connection\n";
 }

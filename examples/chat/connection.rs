@@ -138,15 +138,15 @@ async fn goodbye(
     }
     // Waits for the page's close frame, or sends the one that answers it.
     socket.close().await?;
-    // A connection that is closed with octets unread is reset, and what was sent may be lost.
-    tokio::io::copy(socket.get_mut(), &mut tokio::io::sink()).await?;
+    // If the page still sends, it would not get the close frame from a connection that is dropped.
+    socket.get_mut().close().await?;
     Ok(())
 }
 
 const NOT_UNDERSTOOD: End =
     End::Close(CloseCode::POLICY_VIOLATION, "the message is not one of this chat's");
 
-/// Octets of a message: every character of the longest text may need an escape of six.
+/// Bytes of a message: every character of the longest text may need an escape of six.
 const MESSAGE: usize = 8 * 1024;
 /// How long the name may take.
 const HELLO: Duration = Duration::from_secs(10);

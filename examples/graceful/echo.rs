@@ -30,10 +30,9 @@ pub(crate) async fn polite(io: Upgraded, _: Handshake) -> Result<(), Error> {
             }
         }
     }
-    // Reading sends the answer to the client's close frame, or waits for the client's answer. That
-    // is behind all that the client sent before it got ours: a connection that is closed with
-    // octets unread is reset, and our close frame could be lost with it.
+    // Reading sends the answer to the client's close frame, or waits for the client's answer.
     while socket.try_next().await?.is_some() {}
+    socket.get_mut().close().await?;
     Ok(())
 }
 

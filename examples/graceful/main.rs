@@ -4,10 +4,10 @@
 //! - `/ws` echoes WebSocket messages. On SIGTERM or ctrl-C the handler sends a close frame with
 //!   code 1001 and finishes the close handshake.
 //! - `/stuck` does the same, and ignores the signal: it is aborted at the deadline.
-//! - Where HTTP/2 is offered the connection goes on in it, and ends with GOAWAY.
+//! - A connection that offers HTTP/2 continues in it, and ends with GOAWAY.
 //! - `/healthz` answers 200, and 503 once the end has begun, for a load balancer.
-//! - New upgrades are answered with 503 and `Connection: close` by then, on the connections that
-//!   are open; other requests are answered until the end.
+//! - From then on new WebSockets are answered with 503 and `Connection: close`, on the connections
+//!   that are open. Other requests are answered until the end, offers of HTTP/2 in HTTP/1.1.
 //! - With the feature `tracing`, `RUST_LOG` says what is logged; with `metrics`, `/metrics` has them.
 //!
 //! Run it, with another address than `127.0.0.1:3000` and another deadline than 10 seconds if you

@@ -6,16 +6,18 @@ use std::convert::Infallible;
 use bytes::Bytes;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Empty;
-use hyper::body::Incoming;
 use libfuzzer_sys::fuzz_target;
 use tower::service_fn;
-use tower_upgrade::{UpgradeHandler, h2c::H2c};
+use tower_upgrade::{
+    UpgradeHandler,
+    h2c::{H2c, RequestBody},
+};
 
 fuzz_target!(|value: &[u8]| {
     let Ok(header) = HeaderValue::from_bytes(value) else {
         return;
     };
-    let handler = H2c::new(service_fn(|_request: Request<Incoming>| async {
+    let handler = H2c::new(service_fn(|_request: Request<RequestBody>| async {
         Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
     }));
     let mut request = Request::get("/").header("connection", "upgrade, http2-settings");

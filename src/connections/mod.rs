@@ -1,5 +1,6 @@
 //! The upgraded connections of a layer: how many there are, what became of them, and their end.
 
+pub(crate) mod close;
 pub(crate) mod session;
 pub(crate) mod signal;
 pub(crate) mod stats;
@@ -137,8 +138,9 @@ impl Connections {
     ///
     /// From now on a request that a handler would take over is answered with 503 and
     /// `Connection: close`, with [`AtCapacity::Forward`](crate::AtCapacity::Forward) too, and
-    /// [`Upgraded::draining`](crate::Upgraded::draining) is ready. A handshake that has begun goes
-    /// on. Nothing takes this back.
+    /// [`Upgraded::draining`](crate::Upgraded::draining) is ready. If the handler's protocol is
+    /// [optional](crate::UpgradeHandler::is_optional), such as h2c, the inner service answers the
+    /// request instead. A handshake that has begun goes on. Nothing takes this back.
     pub fn drain(&self) {
         self.shared.draining.raise();
     }

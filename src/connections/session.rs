@@ -7,6 +7,7 @@ use std::{
         OnceLock,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use http::{StatusCode, request};
@@ -16,7 +17,7 @@ use super::{Connections, NoPlace, Place, signal::Signal};
 use crate::{
     error::{BoxError, UpgradeError, UpgradeErrorKind},
     negotiation::{Decline, protocol::Protocol},
-    observe::{OnFailure, metrics, trace},
+    observe::{OnFailure, Reason, metrics, trace},
 };
 
 /// Where everything is reported that happens to a layer's requests.
@@ -27,7 +28,7 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Reports that a request with an `Upgrade` field goes to the inner service.
+    /// Reports that a request with an `Upgrade` header goes to the inner service.
     pub(crate) fn declined(&self, decline: Decline, head: &request::Parts) {
         self.connections.count(|stats| {
             let declined = &mut stats.declined;
@@ -36,7 +37,7 @@ impl Observer {
                 Decline::Connection => &mut declined.connection,
                 Decline::Upgrade => &mut declined.upgrade,
                 Decline::Unregistered => &mut declined.unregistered,
-                Decline::Content => &mut declined.content,
+                Decline::Body => &mut declined.body,
                 Decline::Unaccepted => &mut declined.unaccepted,
                 Decline::Capacity => &mut declined.capacity,
             } += 1;
@@ -51,20 +52,35 @@ impl Observer {
         place: Place,
         protocol: Protocol<'static>,
         head: &request::Parts,
+        handshake_timeout: Duration,
     ) -> Session {
         metrics::active(&protocol, 1.0);
         Session {
             span: trace::Span::new(&protocol, head),
             protocol,
+            handshake_timeout: handshake_timeout.min(FOREVER),
             observer: self.clone(),
             reported: AtomicBool::new(false),
             switched: OnceLock::new(),
-            octets: OnceLock::new(),
+            bytes: OnceLock::new(),
             place,
         }
     }
 
-    /// Reports that a request is refused because there is no place.
+    /// Reports that the inner service rejected a request that it was asked about.
+    pub(crate) fn rejected(
+        &self,
+        protocol: &Protocol<'_>,
+        status: StatusCode,
+        reason: &Reason,
+        head: &request::Parts,
+    ) {
+        self.connections.count(|stats| stats.rejected += 1);
+        trace::rejected(protocol, status, reason, head);
+        metrics::rejected(protocol, reason.word);
+    }
+
+    /// Reports that a request is turned away because there is no place.
     pub(crate) fn turned_away(
         &self,
         no_place: NoPlace,
@@ -86,19 +102,20 @@ impl Observer {
     }
 }
 
-/// One request that a handler took over, and the connection that may become of it. Whoever holds a
-/// part of it shares it, and its place is given back when the last one is gone.
+/// One request that a handler took over, and the connection that may become of it. It is shared by
+/// all that hold a part of the two, and its place is given back when the last of them is dropped.
 #[derive(Debug)]
 pub(crate) struct Session {
     protocol: Protocol<'static>,
+    handshake_timeout: Duration,
     observer: Observer,
     span: trace::Span,
     /// Something was reported of it.
     reported: AtomicBool,
     /// When the handler got the connection.
     switched: OnceLock<Instant>,
-    /// How many octets were read and written, once the connection is dropped.
-    octets: OnceLock<(u64, u64)>,
+    /// How many bytes were read and written, once the connection is dropped.
+    bytes: OnceLock<(u64, u64)>,
     // The last field, so that everything is reported when the place is given back.
     place: Place,
 }
@@ -106,6 +123,10 @@ pub(crate) struct Session {
 impl Session {
     pub(crate) fn protocol(&self) -> &Protocol<'static> {
         &self.protocol
+    }
+
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        self.handshake_timeout
     }
 
     pub(crate) fn draining(&self) -> &Signal {
@@ -124,12 +145,12 @@ impl Session {
         self.span.instrument(future)
     }
 
-    /// Reports that the handler refused.
-    pub(crate) fn rejected(&self, status: StatusCode) {
+    /// Reports that the handler rejected the request.
+    pub(crate) fn rejected(&self, status: StatusCode, reason: &Reason) {
         self.reported.store(true, Ordering::Relaxed);
         self.observer.connections.count(|stats| stats.rejected += 1);
-        self.span.rejected(status);
-        metrics::outcome(&self.protocol, "rejected");
+        self.span.rejected(status, reason);
+        metrics::rejected(&self.protocol, reason.word);
     }
 
     /// Reports that the handler gets the connection.
@@ -158,9 +179,9 @@ impl Session {
         self.observer.on_failure.call(error);
     }
 
-    /// Notes how many octets went through the connection.
+    /// Notes how many bytes went through the connection.
     pub(crate) fn transferred(&self, read: u64, written: u64) {
-        self.octets.get_or_init(|| (read, written));
+        self.bytes.get_or_init(|| (read, written));
     }
 }
 
@@ -171,7 +192,7 @@ impl Drop for Session {
             self.failed(UpgradeErrorKind::Disconnected, None);
         }
         if let Some(switched) = self.switched.get() {
-            let (read, written) = self.octets.get().copied().unwrap_or_default();
+            let (read, written) = self.bytes.get().copied().unwrap_or_default();
             let duration = switched.elapsed();
             self.span.ended(duration, read, written);
             metrics::duration(&self.protocol, duration);
@@ -189,3 +210,6 @@ fn outcome(kind: UpgradeErrorKind) -> &'static str {
         _ => "failed",
     }
 }
+
+/// Longer than any server runs, and short enough to be added to an instant.
+pub(crate) const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);

@@ -1,5 +1,7 @@
 //! The connection, once it speaks the new protocol.
 
+#[cfg(feature = "h2c")]
+use std::time::Duration;
 use std::{
     future::Future,
     io::{self, IoSlice},
@@ -12,9 +14,9 @@ use bytes::Bytes;
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::session::Session;
 #[cfg(feature = "h2c")]
 use super::signal::Signal;
+use super::{close::close, session::Session};
 use crate::negotiation::protocol::Protocol;
 
 /// A connection that was switched to another protocol.
@@ -129,7 +131,10 @@ impl Upgraded {
     ///                 0 => return io.shutdown().await,
     ///                 read => io.write_all(&octets[..read]).await?,
     ///             },
-    ///             () = &mut draining => return io.write_all(b"goodbye\n").await,
+    ///             () = &mut draining => {
+    ///                 io.write_all(b"goodbye\n").await?;
+    ///                 return io.close().await;
+    ///             }
     ///         }
     ///     }
     /// });
@@ -142,6 +147,53 @@ impl Upgraded {
     /// Whether [`Connections::drain`](crate::Connections::drain) was called.
     pub fn is_draining(&self) -> bool {
         self.meter.session.draining().is_raised()
+    }
+
+    /// Ends the connection so that the client receives everything that was written: flushes, closes
+    /// our side, and discards what the client still sends until it closes its side.
+    ///
+    /// A connection that is dropped while bytes of the client are on their way is reset by the
+    /// kernel, and the client may lose the end of what was written.
+    ///
+    /// The wait is bounded. A client that does not close its side is given up 5 seconds after its
+    /// last byte, and one that goes on sending after 5 seconds in all, or one second more for each
+    /// 10 kB that the connection has written, 424 seconds at most: a slow reader may still be
+    /// receiving them. The connection keeps its place until then.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error that flushing or closing our side failed with, which is
+    /// [`TimedOut`](io::ErrorKind::TimedOut) if the client did not take the bytes in that time. A
+    /// client that resets the connection afterwards is no error.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the wait is over, and our side may not be closed yet. It can be
+    /// called again.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the tokio runtime has no timer.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use tokio::io::AsyncWriteExt;
+    /// use tower_upgrade::{Switch, Upgraded};
+    ///
+    /// let switch = Switch::to(|mut io: Upgraded| async move {
+    ///     io.write_all(b"goodbye\n").await?;
+    ///     io.close().await
+    /// });
+    /// # drop(switch);
+    /// ```
+    pub async fn close(&mut self) -> io::Result<()> {
+        close(&mut self.io, self.meter.written).await
+    }
+
+    #[cfg(feature = "h2c")]
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        self.meter.session.handshake_timeout()
     }
 
     #[cfg(feature = "h2c")]

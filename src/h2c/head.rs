@@ -1,215 +1,250 @@
-//! The upgrading request as HTTP/2 would have sent it: what is put in front of the client's octets.
+//! The head of the upgrading request, as the service of the streams gets it.
 
-use bytes::{BufMut, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, Method, header, request::Parts, uri::PathAndQuery};
-
-use super::settings::{ClientSettings, HTTP2_SETTINGS};
-use crate::{
-    host,
-    negotiation::{MEMBERS, visit_members},
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Uri, Version, header,
+    request::Parts,
+    uri::{Authority, PathAndQuery, Scheme},
 };
 
-/// What every HTTP/2 connection starts with (RFC 7540 §3.5).
-pub(super) const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+use super::settings::HTTP2_SETTINGS;
+use crate::host;
 
-/// The authority that a request is for, if HTTP/1.1 allows the request to be answered at all.
+/// Makes a head of HTTP/2 from one of HTTP/1.1.
 ///
-/// RFC 9112 §3.2 wants exactly one valid `Host`, and takes the target's own authority where it
-/// has one.
-pub(super) fn authority(head: &Parts) -> Option<&[u8]> {
-    let mut lines = head.headers.get_all(header::HOST).iter();
-    let (host, None) = (lines.next()?.as_bytes(), lines.next()) else {
+/// Returns `None` for a request that HTTP/1.1 does not allow to be answered, because it does not
+/// have exactly one valid `Host` (RFC 9112 §3.2).
+pub(super) fn convert(mut head: Parts) -> Option<Parts> {
+    let host = host(&head)?;
+    let keeps_host = host.is_none();
+    head.headers = fields(head.headers, keeps_host);
+    if let Some(authority) = host {
+        let mut uri = head.uri.into_parts();
+        uri.scheme.get_or_insert(Scheme::HTTP);
+        uri.authority = Some(authority);
+        uri.path_and_query.get_or_insert_with(|| PathAndQuery::from_static("/"));
+        // All the parts are there, so it cannot fail.
+        head.uri = Uri::from_parts(uri).ok()?;
+    }
+    head.version = Version::HTTP_2;
+    Some(head)
+}
+
+/// Returns the authority that a request is for: the target's own, or that of `Host`.
+///
+/// The inner `None` stands for a host that is valid and that `Authority` cannot hold.
+#[allow(clippy::option_option, reason = "an invalid host and one without an authority differ")]
+fn host(head: &Parts) -> Option<Option<Authority>> {
+    let mut values = head.headers.get_all(header::HOST).iter().map(HeaderValue::as_bytes);
+    let (host, None) = (values.next()?, values.next()) else {
         return None;
     };
-    let authority = head.uri.authority().map_or(host, |authority| authority.as_str().as_bytes());
-    (host::parse(host).is_some() && host::parse(authority).is_some()).then_some(authority)
+    let of_host = match host::parse(host) {
+        Some((authority, _)) => Some(authority),
+        None if is_percent_encoded_host(host) => None,
+        None => return None,
+    };
+    match head.uri.authority() {
+        // RFC 9112 §3.2.2: the target's authority counts. User information is not allowed in it.
+        Some(authority) => {
+            host::parse(authority.as_str().as_bytes()).map(|(authority, _)| Some(authority))
+        }
+        None => Some(of_host),
+    }
+}
+
+/// Whether this is a host with percent-encoded bytes, which RFC 3986 §3.2.2 allows and the type for
+/// authorities does not. Sockets in a file system are so named.
+fn is_percent_encoded_host(host: &[u8]) -> bool {
+    let mut plain = Vec::with_capacity(host.len());
+    let mut rest = host;
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        if byte != b'%' {
+            plain.push(byte);
+            continue;
+        }
+        match behind {
+            [first, second, behind @ ..]
+                if first.is_ascii_hexdigit() && second.is_ascii_hexdigit() =>
+            {
+                plain.push(b'x');
+                rest = behind;
+            }
+            _ => return false,
+        }
+    }
+    // In a port there is nothing but digits, and an `x` is none.
+    host::parse(&plain).is_some()
 }
 
 /// Whether the target of a request is one that HTTP/2 has a form for (RFC 7540 §8.1.2.3).
 pub(super) fn has_path(head: &Parts) -> bool {
-    let path = path(head);
+    let path = head.uri.path_and_query().map_or("", PathAndQuery::as_str);
     path.starts_with('/') || (path == "*" && head.method == Method::OPTIONS)
 }
 
-/// The size of the header list as `SETTINGS_MAX_HEADER_LIST_SIZE` counts it (RFC 7540 §6.5.2).
-pub(super) fn list_size(head: &Parts) -> usize {
-    // `Host` may turn out not to be valid, which costs the request its 101 later.
-    let host = head.headers.get(header::HOST).map_or(&b""[..], |host| host.as_bytes());
-    let authority = head.uri.authority().map_or(host, |authority| authority.as_str().as_bytes());
-    let mut size = 0_usize;
-    visit_fields(head, authority, |name, value| size += name.len() + value.len() + 32);
-    size
-}
-
-/// Makes what HTTP/2 is to read before the client's own octets: a preface, the client's settings,
-/// and the request on stream 1, which is then half-closed (RFC 7540 §3.2).
+/// Leaves out the fields that were about the HTTP/1.1 connection (RFC 7540 §8.1.2.2), and keeps all
+/// others in their order.
 ///
-/// `frame` is the largest payload of a frame that the reader takes.
-pub(super) fn opening(
-    head: &Parts,
-    authority: &[u8],
-    settings: ClientSettings<'_>,
-    content: &[u8],
-    frame: usize,
-) -> Bytes {
-    let mut block = Vec::new();
-    visit_fields(head, authority, |name, value| put_literal(&mut block, name, value));
-
-    let frames = 2 + (block.len() + content.len()) / frame;
-    let octets = PREFACE.len() + settings.len() + block.len() + content.len();
-    let mut opening = BytesMut::with_capacity(octets + (1 + frames) * FRAME_HEAD);
-    opening.put_slice(PREFACE);
-    put_frame_head(&mut opening, settings.len(), SETTINGS, 0, 0);
-    settings.payload().for_each(|setting| opening.put_slice(&setting));
-
-    let end_stream = if content.is_empty() { END_STREAM } else { 0 };
-    let mut pieces = block.chunks(frame).peekable();
-    let mut kind = HEADERS;
-    while let Some(piece) = pieces.next() {
-        // A block is one HEADERS frame and any number of CONTINUATION (RFC 7540 §6.10).
-        let end_headers = if pieces.peek().is_none() { END_HEADERS } else { 0 };
-        let flags = end_headers | if kind == HEADERS { end_stream } else { 0 };
-        put_frame_head(&mut opening, piece.len(), kind, flags, 1);
-        opening.put_slice(piece);
-        kind = CONTINUATION;
-    }
-    let mut pieces = content.chunks(frame).peekable();
-    while let Some(piece) = pieces.next() {
-        let flags = if pieces.peek().is_none() { END_STREAM } else { 0 };
-        put_frame_head(&mut opening, piece.len(), DATA, flags, 1);
-        opening.put_slice(piece);
-    }
-    opening.freeze()
-}
-
-/// Calls `visit` with the fields of the request on stream 1, in the order in which they are sent.
-fn visit_fields(head: &Parts, authority: &[u8], mut visit: impl FnMut(&[u8], &[u8])) {
-    let Parts { method, uri, headers, .. } = head;
-    visit(b":method", method.as_str().as_bytes());
-    visit(b":scheme", uri.scheme_str().unwrap_or("http").as_bytes());
-    visit(b":authority", authority);
-    visit(b":path", path(head).as_bytes());
-    let options = ConnectionOptions::of(headers);
-    for name in headers.keys() {
-        if *name == header::TE {
-            // The one member that means something in HTTP/2, and may stand (RFC 7540 §8.1.2.2).
-            if accepts_trailers(headers) {
-                visit(b"te", b"trailers");
+/// What `Connection` names stays: an outer layer may have added it, and a client must not be able to
+/// remove it.
+fn fields(headers: HeaderMap, keeps_host: bool) -> HeaderMap {
+    let accepts_trailers = accepts_trailers(&headers);
+    // `HeaderMap::remove` would move the last field into the gap.
+    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    let mut name = header::TE;
+    for (next, value) in headers {
+        // Further values of a name come without it.
+        let is_first = next.is_some();
+        name = next.unwrap_or(name);
+        if name == header::TE {
+            // Of its members, `trailers` is the one that may stand in HTTP/2.
+            if is_first && accepts_trailers {
+                kept.insert(header::TE, HeaderValue::from_static("trailers"));
             }
-        } else if *name == header::CONTENT_LENGTH {
-            // Lines that do not agree never come this far, so the first says it all.
-            headers
-                .get(name)
-                .into_iter()
-                .for_each(|value| visit(b"content-length", value.as_bytes()));
-        } else if !is_connection_specific(name) && !options.name(name) {
-            for value in headers.get_all(name) {
-                visit(name.as_str().as_bytes(), value.as_bytes());
-            }
+        } else if !is_connection_specific(&name) && (keeps_host || name != header::HOST) {
+            kept.append(name.clone(), value);
         }
     }
+    kept
 }
 
-fn path(head: &Parts) -> &str {
-    head.uri.path_and_query().map_or("", PathAndQuery::as_str)
-}
-
-/// Whether a field is about the connection as it was, or says what HTTP/2 says otherwise
-/// (RFC 7540 §8.1.2.2 and §8.1.2.3). What a client expected was met before the 101.
 fn is_connection_specific(name: &HeaderName) -> bool {
-    const NAMES: [HeaderName; 6] = [
-        header::CONNECTION,
-        header::EXPECT,
-        header::HOST,
-        header::TRANSFER_ENCODING,
-        header::UPGRADE,
-        HTTP2_SETTINGS,
-    ];
+    const NAMES: [HeaderName; 4] =
+        [header::CONNECTION, header::TRANSFER_ENCODING, header::UPGRADE, HTTP2_SETTINGS];
     NAMES.contains(name) || ["keep-alive", "proxy-connection"].contains(&name.as_str())
 }
 
-/// The names in `Connection`, taken apart once for all fields.
-struct ConnectionOptions<'a> {
-    names: [&'a [u8]; MEMBERS],
-    len: usize,
-}
-
-impl<'a> ConnectionOptions<'a> {
-    fn of(headers: &'a HeaderMap) -> Self {
-        let mut options = Self { names: [&[]; MEMBERS], len: 0 };
-        // Whoever made the client's settings of these headers knows that the field is well-formed
-        // and within its limits, of which one is the room here.
-        let _: Option<()> = visit_members(headers, header::CONNECTION, |member| {
-            options.names[options.len] = member;
-            options.len += 1;
-            Some(())
-        });
-        options
-    }
-
-    fn name(&self, name: &HeaderName) -> bool {
-        let mut names = self.names[..self.len].iter();
-        names.any(|option| option.eq_ignore_ascii_case(name.as_str().as_bytes()))
-    }
-}
-
 fn accepts_trailers(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(header::TE)
-        .iter()
-        .flat_map(|line| line.as_bytes().split(|&octet| octet == b','))
+    let values = headers.get_all(header::TE).iter();
+    values
+        .flat_map(|value| value.as_bytes().split(|&byte| byte == b','))
         .any(|member| member.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-/// Writes a literal field without indexing and with a new name (RFC 7541 §6.2.2), so that the
-/// client's first entry in the dynamic table will be the first.
-fn put_literal(block: &mut Vec<u8>, name: &[u8], value: &[u8]) {
-    block.push(0);
-    put_string(block, name);
-    put_string(block, value);
-}
-
-/// Writes a string without Huffman code (RFC 7541 §5.2): its length, and the string.
-fn put_string(block: &mut Vec<u8>, string: &[u8]) {
-    // The length is an integer with a prefix of seven bits (RFC 7541 §5.1).
-    const PREFIX: usize = 0x7f;
-
-    if string.len() < PREFIX {
-        block.push(low_bits(string.len()));
-    } else {
-        block.push(low_bits(PREFIX));
-        let mut rest = string.len() - PREFIX;
-        while rest > PREFIX {
-            block.push(0x80 | low_bits(rest));
-            rest >>= 7;
-        }
-        block.push(low_bits(rest));
-    }
-    block.extend_from_slice(string);
-}
-
-/// The low seven bits, which are an octet.
-fn low_bits(number: usize) -> u8 {
-    number.to_le_bytes()[0] & 0x7f
-}
-
-fn put_frame_head(frames: &mut BytesMut, len: usize, kind: u8, flags: u8, stream: u32) {
-    frames.put_uint(len as u64, 3);
-    frames.put_u8(kind);
-    frames.put_u8(flags);
-    frames.put_u32(stream);
-}
-
-/// The octets in front of a frame's payload (RFC 7540 §4.1).
-pub(super) const FRAME_HEAD: usize = 9;
-
-const DATA: u8 = 0x0;
-const HEADERS: u8 = 0x1;
-const SETTINGS: u8 = 0x4;
-const CONTINUATION: u8 = 0x9;
-
-const END_STREAM: u8 = 0x1;
-const END_HEADERS: u8 = 0x4;
-
 #[cfg(test)]
-mod tests;
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    /// A head as hyper makes it from these headers.
+    fn head(method: &str, target: &str, headers: &[(&str, &str)]) -> Parts {
+        let mut request = Request::builder().method(method).uri(target);
+        for (name, value) in headers {
+            request = request.header(*name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        request.body(()).unwrap().into_parts().0
+    }
+
+    #[test]
+    fn fields_of_the_connection_are_left_out_and_the_others_keep_their_order() {
+        let head = head(
+            "GET",
+            "/x?y",
+            &[
+                ("host", "a.test:80"),
+                ("connection", "Upgrade, HTTP2-Settings, X-Real-Ip"),
+                ("connection", "close"),
+                ("upgrade", "h2c"),
+                ("http2-settings", "AAMAAABk"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-connection", "keep-alive"),
+                ("transfer-encoding", "chunked"),
+                ("expect", "100-continue"),
+                ("content-length", "0"),
+                ("x-real-ip", "1"),
+                ("te", "gzip;q=0.5, Trailers"),
+                ("te", "trailers"),
+                ("cookie", "a=1; b=2"),
+                ("cookie", "c=3"),
+                ("x-empty", ""),
+            ],
+        );
+        let head = convert(head).unwrap();
+        let fields: Vec<_> = head
+            .headers
+            .iter()
+            .map(|(name, value)| format!("{name}={}", value.to_str().unwrap()))
+            .collect();
+        let expected = [
+            "expect=100-continue",
+            "content-length=0",
+            "x-real-ip=1",
+            "te=trailers",
+            "cookie=a=1; b=2",
+            "cookie=c=3",
+            "x-empty=",
+        ];
+        assert_eq!(fields, expected);
+        assert_eq!(head.version, Version::HTTP_2);
+        let without_trailers = self::head("GET", "/", &[("host", "a"), ("te", "gzip")]);
+        assert!(convert(without_trailers).unwrap().headers.is_empty());
+    }
+
+    #[test]
+    fn the_target_gets_a_scheme_and_an_authority() {
+        for (method, target, expected) in [
+            ("GET", "/", "http://a.test/"),
+            ("OPTIONS", "*", "http://a.test*"),
+            ("GET", "http://b.test:81/x?", "http://b.test:81/x?"),
+            ("GET", "https://b.test", "https://b.test/"),
+            ("M-SEARCH", "/a%20b", "http://a.test/a%20b"),
+        ] {
+            let head = head(method, target, &[("host", "a.test")]);
+            assert!(has_path(&head), "{target}");
+            let head = convert(head).unwrap();
+            assert_eq!((head.method.as_str(), &*head.uri.to_string()), (method, expected));
+            assert!(!head.headers.contains_key("host"), "{target}");
+        }
+        for (method, target) in [("GET", "*"), ("GET", "a.test:80")] {
+            assert!(!has_path(&head(method, target, &[])), "{method} {target}");
+        }
+    }
+
+    #[test]
+    fn a_host_that_no_authority_holds_stays_a_header() {
+        for (target, host, uri) in [
+            ("/x", "%2ftmp%2fx.sock", "/x"),
+            ("/x", "%2ftmp%2fx.sock:80", "/x"),
+            ("http://b.test/x", "%2F", "http://b.test/x"),
+        ] {
+            let converted = convert(head("GET", target, &[("host", host)])).unwrap();
+            assert_eq!(converted.uri, uri);
+            let kept = converted.headers.get("host").map(|host| host.to_str().unwrap());
+            assert_eq!(kept, (uri == "/x").then_some(host));
+        }
+        for host in ["%2", "%", "%2g", "a%2fb c", "a.test:%38", "%40@a.test"] {
+            assert!(convert(head("GET", "/", &[("host", host)])).is_none(), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_request_without_one_valid_host_is_for_nobody() {
+        // R9112-3.2-01, VTX-04
+        let absolute = "http://b.test/";
+        for (target, hosts, expected) in [
+            ("/", &["a.test"][..], Some("a.test")),
+            ("/", &["[::1]:80"], Some("[::1]:80")),
+            (absolute, &["a.test"], Some("b.test")),
+            ("http://me@b.test/", &["a.test"], None),
+            ("/", &[], None),
+            (absolute, &[], None),
+            ("/", &["a.test", "a.test"], None),
+            (absolute, &["a.test", "b.test"], None),
+            ("/", &[""], None),
+            ("/", &["a.test, b.test"], None),
+            ("/", &["localhost:not"], None),
+            ("/", &["me@a.test"], None),
+            ("/", &["a@a"], None),
+            ("/", &["a:1@a"], None),
+            ("/", &["a.test/x"], None),
+            ("/", &["\u{e9}.test"], None),
+        ] {
+            let hosts: Vec<_> = hosts.iter().map(|&host| ("host", host)).collect();
+            let converted = convert(head("GET", target, &hosts));
+            let authority = converted.as_ref().map(|head| head.uri.authority().unwrap().as_str());
+            assert_eq!(authority, expected, "{target} {hosts:?}");
+        }
+    }
+}

@@ -1,17 +1,21 @@
-//! The connection as HTTP/2 sees it: the upgrading request comes first, then the client's octets
-//! without their preface, and one acknowledgement does not reach the client.
+//! The connection as HTTP/2 sees it: the opening comes first, then the client's bytes without their
+//! preface, and one acknowledgement does not reach the client.
 
 use std::{
     io,
     io::IoSlice,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
 use bytes::{Buf, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::head::{FRAME_HEAD, PREFACE};
+use super::{
+    activity::Activity,
+    opening::{ACK, FRAME_HEAD, PREFACE, SETTINGS},
+};
 
 /// An IO with something put in front of what is read, and one frame taken out of what is written.
 ///
@@ -21,23 +25,78 @@ pub(super) struct Spliced<T> {
     io: T,
     reads: Reads,
     writes: Option<AckFilter>,
+    activity: Arc<Activity>,
 }
 
 /// How far reading has come.
 #[derive(Debug)]
 enum Reads {
-    /// What is put in front is not yet read to its end.
+    /// The opening, as far as it is not yet read.
     Opening(Bytes),
-    /// So many octets of the client's preface have come. HTTP/2 had one with the opening.
-    Preface(usize),
+    /// HTTP/2 has read the opening, and is made to wait once. Before it reads on it hands over the
+    /// request on stream 1, so that no request of the client can be taken for it.
+    Pause {
+        is_over: bool,
+    },
+    Preface(Preface),
+    /// The head of the client's first frame, as far as it is not yet read.
+    FirstFrame(Bytes),
     Through,
 }
 
-impl<T> Spliced<T> {
-    /// `opening` is a preface, a SETTINGS frame and more.
-    pub(super) fn new(io: T, opening: Bytes) -> Self {
-        Self { io, reads: Reads::Opening(opening), writes: Some(AckFilter::default()) }
+/// The client's preface and the head of the SETTINGS frame that belongs to it, as far as they have
+/// come. HTTP/2 had a preface with the opening.
+#[derive(Debug, Default)]
+struct Preface {
+    seen: usize,
+    frame_head: [u8; FRAME_HEAD],
+}
+
+impl Preface {
+    const LEN: usize = PREFACE.len() + FRAME_HEAD;
+
+    /// Takes bytes that are not more than what is missing.
+    fn take(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let in_preface = bytes.len().min(PREFACE.len().saturating_sub(self.seen));
+        let (preface, frame_head) = bytes.split_at(in_preface);
+        // RFC 7540 §3.5 lets a server end the connection without GOAWAY.
+        if !PREFACE[self.seen.min(PREFACE.len())..].starts_with(preface) {
+            return Err(invalid("the client's HTTP/2 preface is malformed"));
+        }
+        self.seen += preface.len();
+        if !frame_head.is_empty() {
+            self.frame_head[self.seen - PREFACE.len()..][..frame_head.len()]
+                .copy_from_slice(frame_head);
+            self.seen += frame_head.len();
+        }
+        let [_, _, _, kind, flags, stream @ ..] = self.frame_head;
+        let is_settings = kind == SETTINGS && flags & ACK == 0 && stream == [0; 4];
+        if self.is_whole() && !is_settings {
+            return Err(invalid("the client's HTTP/2 preface has no SETTINGS"));
+        }
+        Ok(())
     }
+
+    fn is_whole(&self) -> bool {
+        self.seen == Self::LEN
+    }
+}
+
+fn invalid(text: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, text)
+}
+
+impl<T> Spliced<T> {
+    /// `opening` is a preface, a SETTINGS frame and a request.
+    pub(super) fn new(io: T, opening: Bytes, activity: Arc<Activity>) -> Self {
+        let writes = Some(AckFilter::default());
+        Self { io, reads: Reads::Opening(opening), writes, activity }
+    }
+}
+
+/// Moves as much into the buffer as it has room for.
+fn put(buf: &mut ReadBuf<'_>, bytes: &mut Bytes) {
+    buf.put_slice(&bytes.split_to(bytes.len().min(buf.remaining())));
 }
 
 impl<T> AsyncRead for Spliced<T>
@@ -52,41 +111,52 @@ where
         let this = &mut *self;
         loop {
             match &mut this.reads {
-                Reads::Through => return Pin::new(&mut this.io).poll_read(cx, buf),
-                Reads::Preface(seen) => {
-                    let expected = &PREFACE[*seen..];
-                    // Not more than the preface, so that what follows is read into its place.
-                    let mut octets = buf.take(expected.len());
-                    ready!(Pin::new(&mut this.io).poll_read(cx, &mut octets))?;
-                    let octets = octets.filled();
-                    if octets.is_empty() {
+                Reads::Through => {
+                    ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+                    this.activity.read();
+                    return Poll::Ready(Ok(()));
+                }
+                Reads::FirstFrame(head) => {
+                    put(buf, head);
+                    if head.is_empty() {
+                        this.reads = Reads::Through;
+                    }
+                    return Poll::Ready(Ok(()));
+                }
+                Reads::Preface(preface) => {
+                    // Not more than is missing, so that what follows is read into its place.
+                    let mut piece = buf.take(Preface::LEN - preface.seen);
+                    ready!(Pin::new(&mut this.io).poll_read(cx, &mut piece))?;
+                    if piece.filled().is_empty() {
                         // The end, which HTTP/2 has to hear of: `buf` stays as it is.
                         return Poll::Ready(Ok(()));
                     }
-                    if !expected.starts_with(octets) {
-                        // RFC 7540 §3.5 lets a server end the connection without GOAWAY.
-                        return Poll::Ready(Err(invalid_preface()));
-                    }
-                    *seen += octets.len();
-                    if *seen == PREFACE.len() {
-                        this.reads = Reads::Through;
+                    preface.take(piece.filled())?;
+                    if preface.is_whole() {
+                        this.activity.greet();
+                        let head = Bytes::copy_from_slice(&preface.frame_head);
+                        this.reads = Reads::FirstFrame(head);
                     }
                 }
+                Reads::Pause { is_over: true } => {
+                    this.activity.open();
+                    this.reads = Reads::Preface(Preface::default());
+                }
+                Reads::Pause { is_over } => {
+                    *is_over = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
                 Reads::Opening(opening) => {
-                    let octets = opening.split_to(opening.len().min(buf.remaining()));
-                    buf.put_slice(&octets);
+                    put(buf, opening);
                     if opening.is_empty() {
-                        this.reads = Reads::Preface(0);
+                        this.reads = Reads::Pause { is_over: false };
                     }
                     return Poll::Ready(Ok(()));
                 }
             }
         }
     }
-}
-
-fn invalid_preface() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "the client's HTTP/2 preface is malformed")
 }
 
 impl<T> Spliced<T>
@@ -121,7 +191,9 @@ where
                 return Poll::Ready(Ok(filter.take(buf)));
             }
         }
-        Pin::new(&mut this.io).poll_write(cx, buf)
+        let written = ready!(Pin::new(&mut this.io).poll_write(cx, buf))?;
+        this.activity.wrote(written);
+        Poll::Ready(Ok(written))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -143,7 +215,9 @@ where
             let buf = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
             return self.poll_write(cx, buf);
         }
-        Pin::new(&mut self.io).poll_write_vectored(cx, bufs)
+        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs))?;
+        self.activity.wrote(written);
+        Poll::Ready(Ok(written))
     }
 
     // HTTP/2 asks this once, before it writes anything, and lays out its buffers by the answer.
@@ -159,7 +233,7 @@ where
 /// A client that counts would take it for the acknowledgement of its own settings, and the next
 /// one for one too many.
 ///
-/// HTTP/2 writes that frame as soon as it has read the opening, so only the few octets of its
+/// HTTP/2 writes that frame as soon as it has read the opening, so only the few bytes of its
 /// first frames are ever copied here.
 #[derive(Debug, Default)]
 struct AckFilter {
@@ -174,7 +248,7 @@ struct AckFilter {
 }
 
 impl AckFilter {
-    /// Takes octets up to the end of that frame, and returns how many.
+    /// Takes bytes up to the end of that frame, and returns how many.
     fn take(&mut self, buf: &[u8]) -> usize {
         let buf = &buf[..buf.len().min(MOST)];
         let mut rest = buf;
@@ -225,7 +299,7 @@ impl AckFilter {
 }
 
 /// The whole frame: no payload, type 4, flag ACK, stream 0 (RFC 7540 §6.5).
-const SETTINGS_ACK: [u8; FRAME_HEAD] = [0, 0, 0, 4, 1, 0, 0, 0, 0];
+const SETTINGS_ACK: [u8; FRAME_HEAD] = [0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0];
 
 /// How much the filter takes at once, so that the IO's back pressure is felt.
 const MOST: usize = 16 * 1024;

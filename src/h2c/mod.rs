@@ -1,63 +1,87 @@
-//! HTTP/1.1 connections that go on in HTTP/2, in cleartext (RFC 7540 §3.2).
+//! HTTP/1.1 connections that continue in HTTP/2, in cleartext (RFC 7540 §3.2).
 //!
 //! # Two dangers
 //!
-//! **Layers outside [`UpgradeLayer`](crate::UpgradeLayer) see only the first request of such a
-//! connection.** Every later one is a stream inside the connection that the layer took over, and
-//! goes straight to the service that was given to [`H2c::new`]. Authentication that stands outside
-//! is passed by whoever makes one request that it lets through (CVE-2026-32136 was that). So
-//! whatever every request has to go through belongs inside, around the service that is named
-//! twice:
+//! **Outer layers of [`UpgradeLayer`](crate::UpgradeLayer) see only the first request of such a
+//! connection.** Every later request is a stream inside the connection that the layer took over, and
+//! goes straight to the service that [`H2c::new`] was given. A client passes an authentication in an
+//! outer layer with one request that it lets through (CVE-2026-32136 was that). So put everything
+//! that each request has to pass around the service, and name that service twice:
 //!
 //! ```text
 //! right   UpgradeLayer::new().on("h2c", H2c::new(auth.layer(app))).layer(auth.layer(app))
 //! wrong   auth.layer(UpgradeLayer::new().on("h2c", H2c::new(app)).layer(app))
 //! ```
 //!
-//! **Cleartext only.** RFC 9113 §3.2 does not allow HTTP/2 to be negotiated in this way on TLS,
-//! where ALPN does it, and nothing in the request tells a layer whether there is TLS below. Do not
-//! register [`H2c`] on a server that is reached through TLS; nor behind a proxy that passes
-//! `Upgrade` on without knowing it, and whose rules its clients could then leave behind.
+//! **Cleartext only.** On TLS, HTTP/2 is negotiated by ALPN, and RFC 9113 §3.2 forbids this upgrade
+//! there. Nothing in a request tells a layer whether there is TLS below it. Do not register [`H2c`]
+//! on a server that clients reach through TLS, nor behind a proxy that forwards `Upgrade` without
+//! knowing it: its clients could leave the proxy's rules behind.
 //!
 //! # When to use it
 //!
-//! RFC 9113 has dropped this upgrade. It is there for the clients that ask for it and do not know
-//! beforehand what the server can do: Java's `HttpClient` on every cleartext request, `curl
-//! --http2`, `nghttp -u`. Where both ends are yours, prefer prior knowledge, which HTTP/2 begins
-//! with the first octet, and hyper-util's `auto` builder serves on the same port. It has no first
-//! request that is different.
+//! Some clients ask for HTTP/2 without knowing whether the server has it: Java's `HttpClient` with
+//! its first request on every cleartext connection, `curl --http2`, and `nghttp -u`. This upgrade is
+//! for them. RFC 9113 has dropped it. Where both ends are yours, prefer prior knowledge: such a
+//! connection begins with HTTP/2, and hyper-util's `auto` builder serves it on the same port.
 //!
-//! # What happens
+//! # Which requests are upgraded
 //!
-//! A request is taken over if it has exactly one `HTTP2-Settings` field, which is well-formed and
-//! named in `Connection`, and if HTTP/2 can answer it: its content is not larger than
-//! [`H2c::max_body`], its header section not larger than the server's
-//! `SETTINGS_MAX_HEADER_LIST_SIZE`. Every other request is the inner service's, as it came, and
-//! every client goes on from there in HTTP/1.1. Without one valid `Host` the answer is a 400
-//! (RFC 9112 §3.2).
+//! A request is upgraded if it has exactly one `HTTP2-Settings` header, well-formed and named in
+//! `Connection`, and a body within the [limit](crate::UpgradeHandler::body_limit): 64 KiB unless
+//! [`with_body_limit`](crate::UpgradeHandler::with_body_limit) sets another. The inner service
+//! answers every other request in HTTP/1.1, and the client goes on in HTTP/1.1. It also answers when
+//! there is no place, because HTTP/1.1 will do as well: during a drain, and with
+//! [`max_connections`](crate::UpgradeLayer::max_connections) reached.
 //!
-//! The answer to the request comes on stream 1, without waiting for more octets of the client.
-//! The service gets it as an HTTP/2 request like those that follow: without the fields that were
-//! about the connection, and with its content as a body.
+//! There are two answers that are not the service's. A request without exactly one valid `Host` gets
+//! a 400 (RFC 9112 §3.2). A chunked body above the limit gets a 413; see
+//! [`H2c::forward_chunked_bodies`].
+//!
+//! # What the service sees
+//!
+//! The response to the upgrading request is sent on stream 1, at once. The service gets that request
+//! as it would have got it in HTTP/1.1: its extensions, its headers in their order, its body and
+//! trailers. Only the following differs:
+//!
+//! - The version is HTTP/2.
+//! - `Connection`, `Upgrade`, `HTTP2-Settings`, `Keep-Alive`, `Proxy-Connection` and
+//!   `Transfer-Encoding` are removed, and `TE` but for `trailers`. Other headers stay even if
+//!   `Connection` names them, so that no client can remove a header that an outer layer has added.
+//! - `Host` becomes the authority of the URI. A percent-encoded host, which the URI cannot hold, stays
+//!   a header.
+//! - The body's type is [`RequestBody`], on all streams.
+//!
+//! `Connection: close` on a response closes the connection, as it does in HTTP/1.1: the server sends
+//! GOAWAY, and the streams that are open are answered.
 //!
 //! # Extensions
 //!
 //! Every request of the connection has the extensions that the first one had when it came to
-//! [`UpgradeLayer`](crate::UpgradeLayer), so that a peer's address is known on all streams. What a
-//! router says about the first request does not hold for the others, though. A layer put on with
-//! axum's `Router::layer` runs behind the router, and sees its path parameters among the
-//! extensions: put `UpgradeLayer` around the router instead, or choose with [`H2c::extensions`].
+//! [`UpgradeLayer`](crate::UpgradeLayer), so that a peer's address is known on all streams. A router
+//! puts things there that are true of the first request alone. A layer that is added with axum's
+//! `Router::layer` runs after the router, and its requests have path parameters among their
+//! extensions: wrap the router in `UpgradeLayer` instead, or choose with [`H2c::extensions`].
 //!
-//! # Shutdown
+//! # Shutdown and limits
 //!
-//! A [drain](crate::Connections::drain) sends GOAWAY: the client opens no more streams on the
-//! connection, and it ends with the last of those that run. A service whose answers have no end of
-//! their own waits for [`Connections::draining`](crate::Connections::draining), of which it is given
-//! a clone.
+//! A [drain](crate::Connections::drain) sends GOAWAY: the client opens no more streams, and the
+//! connection is closed when those that are open have ended. If the responses of a service have no
+//! end of their own, give it a clone of the layer's [`Connections`](crate::Connections) and have it
+//! wait for [`draining`](crate::Connections::draining).
+//!
+//! [`H2c::idle_timeout`] and [`H2c::max_age`] end a connection in the same way; both are off by
+//! default. A client whose HTTP/2 preface does not come within the
+//! [handshake timeout](crate::UpgradeLayer::handshake_timeout) is dropped, and so is one that has
+//! nothing open and does not react to GOAWAY. The options of HTTP/2 itself, such as PINGs to silent
+//! clients, are hyper's: [`H2c::http2`].
+//!
+//! However a connection ends, it is [closed](crate::Upgraded::close) so that the client receives
+//! everything, and counts until then.
 //!
 //! # Example
 //!
-//! A service that asks for authorization, on whatever way the request has come.
+//! A service that asks for authorization, in HTTP/1.1 and in HTTP/2.
 //!
 //! ```
 //! use std::{convert::Infallible, sync::{Arc, Mutex}};
@@ -65,17 +89,20 @@
 //! use bytes::Bytes;
 //! use http::{Request, Response, StatusCode, Version, header::AUTHORIZATION};
 //! use http_body_util::Full;
-//! use hyper::{body::Incoming, server::conn::http1};
+//! use hyper::server::conn::http1;
 //! use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //! use tower::{Layer, service_fn};
-//! use tower_upgrade::{UpgradeLayer, h2c::H2c};
+//! use tower_upgrade::{
+//!     UpgradeLayer,
+//!     h2c::{H2c, RequestBody, RequestBodyLayer},
+//! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> std::io::Result<()> {
 //! let refused = Arc::new(Mutex::new(Vec::new()));
 //! let log = Arc::clone(&refused);
-//! let guarded = service_fn(move |request: Request<Incoming>| {
+//! let guarded = service_fn(move |request: Request<RequestBody>| {
 //!     let mut response = Response::new(Full::<Bytes>::from("secret"));
 //!     if !request.headers().contains_key(AUTHORIZATION) {
 //!         log.lock().unwrap().push(request.version());
@@ -86,7 +113,7 @@
 //! });
 //!
 //! let layer = UpgradeLayer::new().on("h2c", H2c::new(guarded.clone()));
-//! let service = TowerToHyperService::new(layer.layer(guarded));
+//! let service = TowerToHyperService::new(layer.layer(RequestBodyLayer::new().layer(guarded)));
 //! let (mut client, server) = tokio::io::duplex(1024);
 //! let connection = http1::Builder::new().serve_connection(TokioIo::new(server), service);
 //! tokio::spawn(connection.with_upgrades());
@@ -103,267 +130,26 @@
 //!     client.read_buf(&mut answer).await?;
 //! }
 //! assert!(answer.starts_with(b"HTTP/1.1 101 Switching Protocols\r\n"));
-//! assert!(!answer.windows(6).any(|octets| octets == b"secret"));
+//! assert!(!answer.windows(6).any(|bytes| bytes == b"secret"));
 //! assert_eq!(*refused.lock().unwrap(), [Version::HTTP_2]);
 //! # Ok(())
 //! # }
 //! ```
 
+mod activity;
+mod body;
+mod clock;
+mod handler;
 mod head;
 mod io;
+mod opening;
 mod serve;
 mod settings;
 mod stream;
 
-use std::{fmt, future::Future, sync::Arc};
-
-use bytes::Bytes;
-use http::{Extensions, Request, Response, StatusCode, request::Parts};
-use http_body::Body;
-use hyper::{body::Incoming, server::conn::http2};
-use hyper_util::rt::TokioTimer;
-use tower::Service;
-
-pub use self::serve::Executor;
-use self::{serve::Limits, settings::ClientSettings, stream::Streams};
-use crate::{
-    error::BoxError,
-    handler::{UpgradeHandler, rejection::Rejection, switch::Switch},
-    negotiation::protocol::Protocol,
+pub use self::{
+    body::{RequestBody, RequestBodyLayer, WithRequestBody},
+    handler::H2c,
+    serve::Executor,
+    stream::StreamService,
 };
-
-/// Goes on in HTTP/2, and answers the upgrading request on stream 1.
-///
-/// Layers outside [`UpgradeLayer`](crate::UpgradeLayer) see only the first request of the
-/// connection, and TLS must not be below it: read about [the two dangers](self#two-dangers)
-/// before you register it.
-///
-/// # Example
-///
-/// ```
-/// use axum::{Router, routing::get};
-/// use tower::Layer;
-/// use tower_upgrade::{UpgradeLayer, h2c::H2c};
-///
-/// let app: Router = Router::new().route("/", get(|| async { "hello" }));
-/// let layer = UpgradeLayer::new().on("h2c", H2c::new(app.clone()));
-/// assert!(format!("{layer:?}").contains("h2c"));
-/// let app = layer.layer(app);
-/// # let _ = app;
-/// ```
-#[derive(Clone)]
-#[must_use = "a handler does nothing unless it is registered"]
-pub struct H2c<S> {
-    service: S,
-    http2: http2::Builder<Executor>,
-    limits: Limits,
-    max_body: usize,
-    extensions: Option<Arc<ChooseExtensions>>,
-}
-
-type ChooseExtensions = dyn Fn(&Extensions) -> Extensions + Send + Sync;
-
-impl<S> H2c<S> {
-    /// Makes a handler that has `service` answer the streams: the upgrading request, and all that
-    /// follow on its connection.
-    ///
-    /// The service is cloned for each request, and made ready before it gets it.
-    pub fn new(service: S) -> Self {
-        let mut http2 = http2::Builder::new(Executor::new());
-        // Without a timer hyper panics over options that need one.
-        http2.timer(TokioTimer::new());
-        let limits = Limits::of(&http2);
-        Self { service, http2, limits, max_body: MAX_BODY, extensions: None }
-    }
-
-    /// Sets hyper's options for HTTP/2. The defaults are hyper's, with a timer of tokio's.
-    ///
-    /// `max_header_list_size` deserves a thought: the default is 16 KiB, and a request with a
-    /// larger header section is not taken over.
-    ///
-    /// # Panics
-    ///
-    /// Panics if an option is set to a value that HTTP/2 does not allow.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use tower_upgrade::h2c::H2c;
-    ///
-    /// let h2c = H2c::new(()).http2(|http2| {
-    ///     http2.max_concurrent_streams(10).keep_alive_interval(Duration::from_secs(30));
-    /// });
-    /// assert!(format!("{h2c:?}").contains("max_concurrent_streams: Some(10)"));
-    /// ```
-    #[track_caller]
-    pub fn http2<F>(mut self, configure: F) -> Self
-    where
-        F: FnOnce(&mut http2::Builder<Executor>),
-    {
-        configure(&mut self.http2);
-        self.limits = Limits::of(&self.http2);
-        self
-    }
-
-    /// Sets how much content an upgrading request may have, in octets. The default is 65,535, and
-    /// so is the most.
-    ///
-    /// A request with more is not taken over, and neither is one whose content has no known
-    /// length. The content has to fit into the flow-control window of a stream that the client has
-    /// not yet seen, which is 65,535 octets (RFC 7540 §6.9.2) or, if that is less, the
-    /// `initial_stream_window_size` that was set with [`http2`](Self::http2). A larger limit by
-    /// [`UpgradeHandler::with_body_limit`] gets such a request a 413.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use tower_upgrade::{UpgradeHandler, h2c::H2c};
-    /// # use std::convert::Infallible;
-    /// # use http::{Request, Response};
-    /// # let app = tower::service_fn(|_: Request<hyper::body::Incoming>| async {
-    /// #     Ok::<_, Infallible>(Response::new(String::new()))
-    /// # });
-    ///
-    /// assert_eq!(H2c::new(app).body_limit(), 65_535);
-    /// assert_eq!(H2c::new(app).max_body(1_000).body_limit(), 1_000);
-    /// assert_eq!(H2c::new(app).max_body(1_000_000).body_limit(), 65_535);
-    /// ```
-    pub fn max_body(mut self, octets: usize) -> Self {
-        self.max_body = octets;
-        self
-    }
-
-    /// Chooses from the extensions of the upgrading request those that all requests of its
-    /// connection have. The default is all.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use std::net::SocketAddr;
-    ///
-    /// use http::Extensions;
-    /// use tower_upgrade::h2c::H2c;
-    ///
-    /// let h2c = H2c::new(()).extensions(|first| {
-    ///     let mut all = Extensions::new();
-    ///     if let Some(peer) = first.get::<SocketAddr>() {
-    ///         all.insert(*peer);
-    ///     }
-    ///     all
-    /// });
-    /// assert!(format!("{h2c:?}").starts_with("H2c"));
-    /// ```
-    pub fn extensions<F>(mut self, choose: F) -> Self
-    where
-        F: Fn(&Extensions) -> Extensions + Send + Sync + 'static,
-    {
-        self.extensions = Some(Arc::new(choose));
-        self
-    }
-
-    /// Returns what the streams of a connection have from the request that upgrades it.
-    fn carried(&self, mut first: Extensions) -> Extensions {
-        // It is about the one request, and costs every other one an allocation.
-        first.remove::<Protocol<'static>>();
-        match &self.extensions {
-            Some(choose) => choose(&first),
-            None if first.is_empty() => Extensions::new(),
-            None => first,
-        }
-    }
-}
-
-impl<S, B> UpgradeHandler for H2c<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + Sync + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
-    fn accepts(&self, head: &Parts, protocol: &Protocol<'_>) -> bool {
-        // RFC 7540 §3.2 has `h2` ignored, whatever the handler is registered for.
-        protocol.name().eq_ignore_ascii_case("h2c")
-            && protocol.version().is_none()
-            && ClientSettings::parse(&head.headers).is_some()
-            && head::has_path(head)
-            && head::list_size(head) < self.limits.header_list
-    }
-
-    fn body_limit(&self) -> usize {
-        self.max_body.min(self.limits.window).min(MAX_BODY)
-    }
-
-    fn upgrade(
-        &self,
-        request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
-        // `with_body_limit` may have let more through than HTTP/2 would take.
-        let switch = if request.body().len() > self.body_limit() {
-            Err(StatusCode::PAYLOAD_TOO_LARGE.into())
-        } else {
-            self.switch(request).ok_or_else(|| StatusCode::BAD_REQUEST.into())
-        };
-        std::future::ready(switch)
-    }
-}
-
-impl<S, B> H2c<S>
-where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
-    S::Future: Send,
-    S::Error: Into<BoxError>,
-    B: Body + Send + 'static,
-    B::Data: Send,
-    B::Error: Into<BoxError>,
-{
-    /// Returns `None` for a request that HTTP/1.1 does not allow to be answered.
-    fn switch(&self, request: Request<Bytes>) -> Option<Switch> {
-        let (mut head, content) = request.into_parts();
-        let settings = ClientSettings::parse(&head.headers)?;
-        let authority = head::authority(&head)?;
-        let opening = head::opening(&head, authority, settings, &content, self.limits.frame);
-        let extensions = self.carried(std::mem::take(&mut head.extensions));
-        let streams = Streams::new(self.service.clone(), extensions);
-        let http2 = self.http2.clone();
-        Some(Switch::to(move |io| serve::serve(io, opening, http2, streams)))
-    }
-}
-
-impl<S> fmt::Debug for H2c<S>
-where
-    S: fmt::Debug,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { service, http2, limits: _, max_body, extensions: _ } = self;
-        f.debug_struct("H2c")
-            .field("service", service)
-            .field("http2", http2)
-            .field("max_body", max_body)
-            .finish_non_exhaustive()
-    }
-}
-
-/// The window of every stream until the client has seen the server's settings, RFC 7540 §6.9.2.
-const MAX_BODY: usize = 65_535;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn streams_of_a_request_without_extensions_pay_nothing_for_them() {
-        let mut first = Extensions::new();
-        first.insert::<Protocol<'static>>("h2c".parse().unwrap());
-        let carried = H2c::new(()).carried(first.clone());
-        let counted = allocation_counter::measure(|| drop(std::hint::black_box(carried.clone())));
-        assert_eq!(counted.count_total, 0);
-
-        first.insert(7_u8);
-        let carried = H2c::new(()).carried(first);
-        assert_eq!((carried.len(), carried.get()), (1, Some(&7_u8)));
-    }
-}

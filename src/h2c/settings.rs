@@ -1,4 +1,4 @@
-//! SETTINGS: what `HTTP2-Settings` says, checked before the switch, and how a payload is read.
+//! SETTINGS: what `HTTP2-Settings` says, checked before the switch.
 
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName};
@@ -14,90 +14,88 @@ pub(super) struct ClientSettings<'a> {
 }
 
 impl<'a> ClientSettings<'a> {
-    /// Returns `None` if the request is not to be upgraded on account of this field.
+    /// Returns `None` if this header forbids the upgrade.
     ///
-    /// RFC 7540 §3.2.1 forbids to upgrade without the field, or with more than one. It has the
-    /// client name the field in `Connection`; where it is not named, it may have been passed on
-    /// by a proxy that does not know it, and is to be ignored (RFC 9110 §7.6.1).
+    /// RFC 7540 §3.2.1 forbids the upgrade without the header, or with more than one. The client has
+    /// to name the header in `Connection`. If it does not, a proxy that does not know the header may
+    /// have forwarded it, and it is ignored (RFC 9110 §7.6.1).
     pub(super) fn parse(headers: &'a HeaderMap) -> Option<Self> {
-        let mut lines = headers.get_all(HTTP2_SETTINGS).iter();
-        let value = lines.next()?.as_bytes();
-        if lines.next().is_some() || !names_connection_option(headers, "http2-settings") {
+        let mut values = headers.get_all(HTTP2_SETTINGS).iter();
+        let value = values.next()?.as_bytes();
+        if values.next().is_some() || !names_connection_option(headers, "http2-settings") {
             return None;
         }
         let fits = !value.is_empty() && value.len() <= CHARACTERS * MOST_SETTINGS;
         let settings = Self { value };
         let well_formed = value.chunks(CHARACTERS).all(|characters| {
-            decode(characters).is_some_and(|octets| Setting::read(octets).is_in_bounds())
+            decode(characters).is_some_and(|bytes| Setting::read(bytes).is_in_bounds())
         });
         (fits && well_formed).then_some(settings)
     }
 
-    /// How long the payload is, in octets.
+    /// How long the payload is, in bytes.
     pub(super) fn len(self) -> usize {
-        self.value.len() / CHARACTERS * OCTETS
+        self.value.len() / CHARACTERS * BYTES
     }
 
     /// The payload of the SETTINGS frame, one setting after the other.
-    pub(super) fn payload(self) -> impl Iterator<Item = [u8; OCTETS]> + 'a {
+    pub(super) fn payload(self) -> impl Iterator<Item = [u8; BYTES]> + 'a {
         self.value.chunks(CHARACTERS).filter_map(decode)
     }
 }
 
-/// Decodes one setting. Six octets make exactly eight characters, so that settings can be decoded
+/// Decodes one setting. Six bytes make exactly eight characters, so that settings can be decoded
 /// one by one, and a value with padding or with a part of a setting has a chunk that fails here.
-fn decode(characters: &[u8]) -> Option<[u8; OCTETS]> {
+fn decode(characters: &[u8]) -> Option<[u8; BYTES]> {
     if characters.len() != CHARACTERS {
         return None;
     }
-    let mut octets = [0; OCTETS];
+    let mut bytes = [0; BYTES];
     // RFC 7540 §3.2.1 names the URL-safe alphabet without padding; this engine takes no other.
-    let written = BASE64_URL_SAFE_NO_PAD.decode_slice(characters, &mut octets).ok()?;
-    (written == OCTETS).then_some(octets)
+    let written = BASE64_URL_SAFE_NO_PAD.decode_slice(characters, &mut bytes).ok()?;
+    (written == BYTES).then_some(bytes)
 }
 
 /// One setting, RFC 7540 §6.5.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Setting {
-    pub(super) identifier: u16,
-    pub(super) value: u32,
+struct Setting {
+    identifier: u16,
+    value: u32,
 }
 
 impl Setting {
-    pub(super) const INITIAL_WINDOW_SIZE: u16 = 0x4;
-    pub(super) const MAX_FRAME_SIZE: u16 = 0x5;
-    pub(super) const MAX_HEADER_LIST_SIZE: u16 = 0x6;
-
-    pub(super) fn read(octets: [u8; OCTETS]) -> Self {
-        let [i0, i1, value @ ..] = octets;
+    fn read(bytes: [u8; BYTES]) -> Self {
+        let [i0, i1, value @ ..] = bytes;
         Self { identifier: u16::from_be_bytes([i0, i1]), value: u32::from_be_bytes(value) }
     }
 
-    /// Whether the value may be given to HTTP/2, which would end the connection over it.
+    /// Whether HTTP/2 accepts the value. Otherwise it would end the connection.
     ///
-    /// Identifiers that are not known have to be ignored (RFC 7540 §6.5.2).
+    /// Unknown identifiers have to be ignored (RFC 7540 §6.5.2).
     fn is_in_bounds(self) -> bool {
         const ENABLE_PUSH: u16 = 0x2;
+        const INITIAL_WINDOW_SIZE: u16 = 0x4;
+        const MAX_FRAME_SIZE: u16 = 0x5;
         const ENABLE_CONNECT_PROTOCOL: u16 = 0x8;
 
         match self.identifier {
             // RFC 7540 §6.5.2, RFC 8441 §3.
             ENABLE_PUSH | ENABLE_CONNECT_PROTOCOL => self.value <= 1,
-            Self::INITIAL_WINDOW_SIZE => self.value < 1 << 31,
-            Self::MAX_FRAME_SIZE => (1 << 14..1 << 24).contains(&self.value),
+            INITIAL_WINDOW_SIZE => self.value < 1 << 31,
+            MAX_FRAME_SIZE => (1 << 14..1 << 24).contains(&self.value),
             _ => true,
         }
     }
 }
 
-/// The octets of a setting.
-pub(super) const OCTETS: usize = 6;
+/// The bytes of a setting.
+const BYTES: usize = 6;
 
 /// The characters of a setting in base64url.
 const CHARACTERS: usize = 8;
 
-/// As many settings as go into one frame of the size that every peer takes (RFC 7540 §4.2).
-const MOST_SETTINGS: usize = (1 << 14) / OCTETS;
+/// The most settings in one frame of the size that every peer accepts (RFC 7540 §4.2).
+const MOST_SETTINGS: usize = (1 << 14) / BYTES;
 
 #[cfg(test)]
 mod tests {
@@ -123,7 +121,7 @@ mod tests {
                 .map(Setting::read)
                 .map(|setting| (setting.identifier, setting.value))
                 .collect();
-            assert_eq!(read.len() * OCTETS, settings.len());
+            assert_eq!(read.len() * BYTES, settings.len());
             read
         });
         assert_eq!(settings.as_deref(), expected, "{value:?}");
@@ -189,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn the_field_stands_once_and_is_named_in_connection() {
+    fn the_header_comes_once_and_is_named_in_connection() {
         // R7540-3.2.1-01, -02 and -05, P-48, P-49
         let taken = |connection, values: &[&str]| {
             ClientSettings::parse(&headers(connection, values)).is_some()

@@ -2,8 +2,10 @@
 //! relieved of what hyper does in HTTP/1.1 only.
 
 use std::{
+    cell::Cell,
     future::Future,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -16,37 +18,109 @@ use hyper_util::service::{TowerToHyperService, TowerToHyperServiceFuture};
 use pin_project_lite::pin_project;
 use tower::Service;
 
+use super::{
+    activity::{Activity, Stream},
+    body::RequestBody,
+};
+use crate::{error::BoxError, negotiation::names_connection_option};
+
+/// A service that can answer the streams of an upgraded connection.
+///
+/// It is every [`Service`] from `Request<`[`RequestBody`]`>` to a `Response` with any body, as far as
+/// it can be used from several tasks. The trait gives these bounds a name, so that the compiler can
+/// say what is missing.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot answer the streams of an upgraded connection",
+    label = "not a service for `Request<tower_upgrade::h2c::RequestBody>`",
+    note = "`H2c` needs a `Clone + Send + Sync` service from `Request<tower_upgrade::h2c::RequestBody>` to \
+            a `Response`, whose future and body are `Send`",
+    note = "write a service for `hyper::body::Incoming` for `RequestBody` instead, or for any body; \
+            `tower_upgrade::h2c::RequestBodyLayer` wraps it where it answers HTTP/1.1"
+)]
+pub trait StreamService:
+    Clone
+    + Send
+    + Sync
+    + Service<
+        Request<RequestBody>,
+        Response = Response<Self::ResponseBody>,
+        Error: Into<BoxError>,
+        Future: Send,
+    > + 'static
+{
+    /// The body of the service's responses.
+    type ResponseBody: Body<Data: Send, Error: Into<BoxError>> + Send + 'static;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S, B> StreamService for S
+where
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone + Send + Sync + 'static,
+    S::Future: Send,
+    S::Error: Into<BoxError>,
+    B: Body + Send + 'static,
+    B::Data: Send,
+    B::Error: Into<BoxError>,
+{
+    type ResponseBody = B;
+}
+
 /// The streams' service, as hyper calls it.
-#[derive(Clone, Debug)]
 pub(super) struct Streams<S> {
     service: TowerToHyperService<S>,
+    /// The request that is put in the place of the one in the opening, until then.
+    first: Cell<Option<Request<RequestBody>>>,
+    /// Those that every request of the connection has.
     extensions: Extensions,
+    activity: Arc<Activity>,
 }
 
 impl<S> Streams<S> {
-    /// `extensions` are those that every request of the connection has.
-    pub(super) fn new(service: S, extensions: Extensions) -> Self {
-        Self { service: TowerToHyperService::new(service), extensions }
+    /// `first` is the request of stream 1, and its extensions are those of all streams.
+    pub(super) fn new(service: S, mut first: Request<RequestBody>) -> Self {
+        let extensions = std::mem::take(first.extensions_mut());
+        Self {
+            service: TowerToHyperService::new(service),
+            first: Cell::new(Some(first)),
+            extensions,
+            activity: Arc::new(Activity::new()),
+        }
+    }
+
+    pub(super) fn activity(&self) -> &Arc<Activity> {
+        &self.activity
+    }
+
+    /// Returns the upgrading request in place of that of stream 1, and others as they are.
+    fn request(&self, request: Request<Incoming>) -> Request<RequestBody> {
+        match self.first.take() {
+            // If HTTP/2 has refused stream 1, for its size perhaps, the first call is another's.
+            Some(first) if !self.activity.is_opened() => first,
+            _ => request.map(RequestBody::from),
+        }
     }
 }
 
 impl<S, B> HyperService<Request<Incoming>> for Streams<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>> + Clone,
+    S: Service<Request<RequestBody>, Response = Response<B>> + Clone,
     B: Body,
 {
     type Response = Response<StreamBody<B>>;
     type Error = S::Error;
     type Future = StreamFuture<S>;
 
-    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&self, request: Request<Incoming>) -> Self::Future {
+        let mut request = self.request(request);
         // A clone of no extensions costs nothing.
         let mut extensions = self.extensions.clone();
         // What HTTP/2 found out about this request is the newer truth.
         extensions.extend(std::mem::take(request.extensions_mut()));
         *request.extensions_mut() = extensions;
         let is_head = request.method() == Method::HEAD;
-        StreamFuture { response: self.service.call(request), is_head }
+        let is_connect = request.method() == Method::CONNECT;
+        let stream = Some(self.activity.stream());
+        StreamFuture { response: self.service.call(request), is_head, is_connect, stream }
     }
 }
 
@@ -54,17 +128,19 @@ pin_project! {
     /// The future of a stream's response.
     pub(super) struct StreamFuture<S>
     where
-        S: Service<Request<Incoming>>,
+        S: Service<Request<RequestBody>>,
     {
         #[pin]
-        response: TowerToHyperServiceFuture<S, Request<Incoming>>,
+        response: TowerToHyperServiceFuture<S, Request<RequestBody>>,
         is_head: bool,
+        is_connect: bool,
+        stream: Option<Stream>,
     }
 }
 
 impl<S, B> Future for StreamFuture<S>
 where
-    S: Service<Request<Incoming>, Response = Response<B>>,
+    S: Service<Request<RequestBody>, Response = Response<B>>,
     B: Body,
 {
     type Output = Result<Response<StreamBody<B>>, S::Error>;
@@ -72,28 +148,39 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.response.poll(cx))?;
-        Poll::Ready(Ok(without_content(response, *this.is_head)))
+        if let Some(stream) = this.stream {
+            // hyper removes it, and has the same response close a connection of HTTP/1.1.
+            if names_connection_option(response.headers(), "close") {
+                stream.activity().close();
+            }
+            if *this.is_connect && response.status().is_success() {
+                // A tunnel.
+                stream.never_ends();
+            }
+        }
+        let response = without_body(response, *this.is_head);
+        Poll::Ready(Ok(response.map(|body| StreamBody { body, stream: this.stream.take() })))
     }
 }
 
-/// Drops content where none may be sent (RFC 9110 §6.4.1), as hyper does it in HTTP/1.1. In
-/// HTTP/2 hyper sends it, and clients end the stream over it, so that a service that was right
-/// for HTTP/1.1 would not be for the same request on stream 1.
-fn without_content<B>(response: Response<B>, is_head: bool) -> Response<StreamBody<B>>
+/// Drops a body where none may be sent (RFC 9110 §6.4.1), as hyper does it in HTTP/1.1. In HTTP/2
+/// hyper sends it, and clients end the stream over it, so that a service that was right for
+/// HTTP/1.1 would not be for the same request on stream 1.
+fn without_body<B>(response: Response<B>, is_head: bool) -> Response<Option<B>>
 where
     B: Body,
 {
     let (mut head, body) = response.into_parts();
-    let no_content = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
-    if is_head && !no_content && !body.is_end_stream() {
+    let no_body = [StatusCode::NO_CONTENT, StatusCode::NOT_MODIFIED].contains(&head.status);
+    if is_head && !no_body && !body.is_end_stream() {
         // The length of what a GET would have got (RFC 9110 §8.6). An empty body says nothing
         // about that.
-        if let Some(octets) = body.size_hint().exact() {
-            head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(octets));
+        if let Some(bytes) = body.size_hint().exact() {
+            head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(bytes));
         }
     }
-    let body = (!is_head && !no_content).then_some(body);
-    Response::from_parts(head, StreamBody { body })
+    let body = (!is_head && !no_body).then_some(body);
+    Response::from_parts(head, body)
 }
 
 pin_project! {
@@ -102,6 +189,8 @@ pin_project! {
     pub(super) struct StreamBody<B> {
         #[pin]
         body: Option<B>,
+        // The stream is open until hyper drops this.
+        stream: Option<Stream>,
     }
 }
 
@@ -136,9 +225,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_is_dropped_where_none_may_be_sent_and_its_length_stays() {
-        let length = |octets| Some(HeaderValue::from(octets));
-        for (status, is_head, content, expected) in [
+    fn a_body_is_dropped_where_none_may_be_sent_and_its_length_stays() {
+        let length = |bytes| Some(HeaderValue::from(bytes));
+        for (status, is_head, text, expected) in [
             (200, false, "hello", (None, 5)),
             (200, true, "hello", (length(5), 0)),
             (404, true, "hello", (length(5), 0)),
@@ -149,20 +238,20 @@ mod tests {
             (304, false, "hello", (None, 0)),
             (304, true, "hello", (None, 0)),
         ] {
-            let body = match content {
+            let body = match text {
                 "" => Either::Left(Empty::<Bytes>::new()),
-                content => Either::Right(Full::from(content)),
+                text => Either::Right(Full::from(text)),
             };
             let response = Response::builder().status(status).body(body).unwrap();
-            let response = without_content(response, is_head);
+            let response = without_body(response, is_head);
             let length = response.headers().get(CONTENT_LENGTH).cloned();
-            let octets = response.body().size_hint().exact().unwrap();
-            assert_eq!((length, octets), expected, "{status} {is_head} {content:?}");
-            assert_eq!(response.body().is_end_stream(), octets == 0);
+            let bytes =
+                response.body().as_ref().map_or(0, |body| body.size_hint().exact().unwrap());
+            assert_eq!((length, bytes), expected, "{status} {is_head} {text:?}");
         }
         // A length that the service gives is left alone.
         let response = Response::builder().header(CONTENT_LENGTH, 7).body(Full::from("hello"));
         let response: Response<Full<Bytes>> = response.unwrap();
-        assert_eq!(without_content(response, true).headers()[CONTENT_LENGTH], "7");
+        assert_eq!(without_body(response, true).headers()[CONTENT_LENGTH], "7");
     }
 }

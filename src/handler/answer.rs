@@ -70,7 +70,7 @@ pub(crate) struct Link(Weak<Slot>);
 
 impl Link {
     /// Whether the layer waits for a yes to this protocol.
-    #[cfg(feature = "websocket")]
+    #[cfg(all(feature = "axum", feature = "websocket"))]
     pub(crate) fn is_for(&self, name: &str) -> bool {
         self.0.upgrade().is_some_and(|slot| slot.protocol.name().eq_ignore_ascii_case(name))
     }

@@ -100,6 +100,29 @@ pub trait UpgradeHandler: Send + Sync + 'static {
         0
     }
 
+    /// Whether HTTP/1.1 will do as well, so that the client still gets its answer without the
+    /// switch. The default is `false`.
+    ///
+    /// The layer asks when it has no place for the connection: during a drain, or with
+    /// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) reached. If this is
+    /// `true`, the inner service answers the request and it counts as
+    /// [`Declined::capacity`](crate::Declined::capacity). Otherwise the client gets a 503, unless
+    /// [`AtCapacity::Forward`](crate::AtCapacity::Forward) applies.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use bytes::Bytes;
+    /// use http::Request;
+    /// use tower_upgrade::{Switch, UpgradeHandler, Upgraded};
+    ///
+    /// let handler = |_request: Request<Bytes>| async { Switch::to(|_io: Upgraded| async {}) };
+    /// assert!(!handler.is_optional());
+    /// ```
+    fn is_optional(&self) -> bool {
+        false
+    }
+
     /// Whether a chunked body, whose length is only known at its end, is read up to
     /// [`body_limit`](Self::body_limit). The default is `false`: the request is forwarded.
     ///
@@ -288,6 +311,10 @@ where
         self.handler.body_limit()
     }
 
+    fn is_optional(&self) -> bool {
+        self.handler.is_optional()
+    }
+
     fn reads_chunked_body(&self) -> bool {
         self.handler.reads_chunked_body()
     }
@@ -337,6 +364,10 @@ where
         self.chunked
     }
 
+    fn is_optional(&self) -> bool {
+        self.handler.is_optional()
+    }
+
     fn upgrade(
         &self,
         request: Request<Bytes>,
@@ -364,6 +395,10 @@ impl BoxedHandler {
         self.0.body_limit()
     }
 
+    pub(crate) fn is_optional(&self) -> bool {
+        self.0.is_optional()
+    }
+
     pub(crate) fn reads_chunked_body(&self) -> bool {
         self.0.reads_chunked_body()
     }
@@ -377,6 +412,7 @@ impl BoxedHandler {
 trait ErasedHandler: Send + Sync {
     fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool;
     fn body_limit(&self) -> usize;
+    fn is_optional(&self) -> bool;
     fn reads_chunked_body(&self) -> bool;
     fn upgrade(&self, request: Request<Bytes>) -> Decision<'_>;
 }
@@ -391,6 +427,10 @@ where
 
     fn body_limit(&self) -> usize {
         UpgradeHandler::body_limit(self)
+    }
+
+    fn is_optional(&self) -> bool {
+        UpgradeHandler::is_optional(self)
     }
 
     fn reads_chunked_body(&self) -> bool {

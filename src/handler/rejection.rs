@@ -1,7 +1,7 @@
 //! The "no" of a handler: a response of its own, and a connection that stays HTTP.
 
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -17,9 +17,10 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use crate::{
     error::BoxError,
     negotiation::{self, protocol::Protocol},
+    observe::Reason,
 };
 
-/// A handler's refusal to switch protocols: the response that the client gets instead.
+/// A handler's decision not to switch protocols: the response that the client gets instead.
 ///
 /// Made from a status, from a status and a text, or from any response with any body, which may
 /// stream. The connection stays HTTP/1.1 and is not closed, unless the response says
@@ -27,9 +28,12 @@ use crate::{
 /// request.
 ///
 /// A response with status 426 that names no protocol gets `Upgrade` with the one that was
-/// negotiated, and one with an `Upgrade` field gets `Connection: upgrade`, since the one may not
+/// negotiated, and one with an `Upgrade` header gets `Connection: upgrade`, since the one may not
 /// be sent without the other (RFC 9110 §7.8 and §15.5.22). A 1xx status is not an answer; a 500
 /// is sent in its place.
+///
+/// [`with_reason`](Self::with_reason) adds a word for logs and metrics, which the client does not
+/// see.
 ///
 /// # Example
 ///
@@ -52,12 +56,62 @@ use crate::{
 pub struct Rejection {
     // Boxed so that a `Result<Switch, Rejection>` stays small.
     response: Box<Response<OwnBody>>,
+    reason: Reason,
 }
 
 impl Rejection {
     /// Returns the status of the response.
     pub fn status(&self) -> StatusCode {
         self.response.status()
+    }
+
+    /// Adds a word that says why, for the field `reason` of the event `rejected` and the label
+    /// `reason` of the metric `http_upgrades_total`. The client does not see it. The default is
+    /// none.
+    ///
+    /// Each word is a time series of its own, so use few of them. Rejections of the module
+    /// `websocket` have words already.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::StatusCode;
+    /// use tower_upgrade::Rejection;
+    ///
+    /// let rejection = Rejection::from(StatusCode::FORBIDDEN);
+    /// assert_eq!(rejection.reason(), None);
+    /// assert_eq!(rejection.with_reason("banned").reason(), Some("banned"));
+    /// ```
+    pub fn with_reason(mut self, reason: &'static str) -> Self {
+        self.reason.word = Some(reason);
+        self
+    }
+
+    /// Returns the word that says why, if there is one.
+    pub fn reason(&self) -> Option<&'static str> {
+        self.reason.word
+    }
+
+    /// Adds the origin that was not allowed and the host that the request was sent to, for the log.
+    #[cfg(feature = "websocket")]
+    pub(crate) fn with_origin(mut self, origin: &[u8], host: &[u8]) -> Self {
+        self.reason.origin = Some(logged(origin));
+        self.reason.host = Some(logged(host));
+        self
+    }
+
+    /// Takes out what is logged.
+    pub(crate) fn take_reason(&mut self) -> Reason {
+        mem::take(&mut self.reason)
+    }
+
+    /// Makes the response of an inner service, by which the layer knows why.
+    #[cfg(feature = "axum")]
+    pub(crate) fn into_response(mut self) -> Response<OwnBody> {
+        let reason = self.take_reason();
+        let mut response = self.finish(None);
+        response.extensions_mut().insert(reason);
+        response
     }
 
     fn text(status: StatusCode, text: Full<Bytes>) -> Self {
@@ -90,11 +144,11 @@ impl Rejection {
 }
 
 impl From<StatusCode> for Rejection {
-    /// Makes a response without content.
+    /// Makes a response without a body.
     fn from(status: StatusCode) -> Self {
         let mut response = Response::new(OwnBody::empty());
         *response.status_mut() = status;
-        Self { response: Box::new(response) }
+        Self { response: Box::new(response), reason: Reason::default() }
     }
 }
 
@@ -118,18 +172,27 @@ where
     B::Error: Into<BoxError>,
 {
     fn from(response: Response<B>) -> Self {
-        Self { response: Box::new(response.map(OwnBody::new)) }
+        Self { response: Box::new(response.map(OwnBody::new)), reason: Reason::default() }
     }
 }
 
 impl fmt::Debug for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { response } = self;
+        let Self { response, reason } = self;
         f.debug_struct("Rejection")
             .field("status", &response.status())
             .field("headers", response.headers())
+            .field("reason", &reason.word)
             .finish_non_exhaustive()
     }
+}
+
+/// The start of a header's value, which a client may have made as long as the server lets it.
+#[cfg(feature = "websocket")]
+fn logged(value: &[u8]) -> Box<str> {
+    const BYTES: usize = 256;
+
+    String::from_utf8_lossy(&value[..value.len().min(BYTES)]).into()
 }
 
 /// The body of a response that a layer or a handler made itself.

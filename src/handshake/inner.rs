@@ -17,6 +17,7 @@ use crate::{
         switch::Switch,
     },
     negotiation::{Decline, length::Length, protocol::Protocol},
+    observe::Reason,
 };
 
 /// A request whose switch the inner service decides about.
@@ -64,7 +65,13 @@ impl Asked {
             // Middleware that changes the status has the last word.
             (Yes::NotSaid, Some(carried), StatusCode::INTERNAL_SERVER_ERROR) => carried.take(),
             _ => {
-                self.settings.observer.declined(Decline::Unaccepted, &self.head);
+                let (observer, head) = (&self.settings.observer, &self.head);
+                match response.extensions_mut().remove::<Reason>() {
+                    Some(reason) => {
+                        observer.rejected(self.slot.protocol(), response.status(), &reason, head);
+                    }
+                    None => observer.declined(Decline::Unaccepted, head),
+                }
                 return None;
             }
         };
@@ -88,12 +95,12 @@ impl Asked {
                 return turn_away(no_place, Length::Exactly(0));
             }
         };
-        let session = Arc::new(observer.begin(place, slot.protocol().clone(), &head));
+        let session = Arc::new(settings.begin(place, slot.protocol().clone(), &head));
         let Some(mut switch) = switch else {
             session.failed(UpgradeErrorKind::Switch, Some(TWICE.into()));
             return plain(StatusCode::INTERNAL_SERVER_ERROR);
         };
-        for (name, value) in &*response.headers() {
+        for (name, value) in response.headers() {
             switch = switch.header(name.clone(), value.clone());
         }
         let switching = Switching { on_upgrade, token, session };

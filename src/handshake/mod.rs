@@ -19,15 +19,18 @@ use http::{
     request,
 };
 use http_body::Body;
-use http_body_util::{BodyExt, Collected, LengthLimitError, Limited};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
 use tokio::time::{Instant, timeout_at};
 
 use self::switching::{CatchPanic, Switching};
 use crate::{
-    connections::{NoPlace, Place, session::Observer},
+    connections::{
+        NoPlace, Place,
+        session::{FOREVER, Observer, Session},
+    },
     error::{BoxError, UpgradeErrorKind},
     handler::{BoxedHandler, rejection::OwnBody},
-    negotiation::length::Length,
+    negotiation::{length::Length, protocol::Protocol},
 };
 
 /// What goes for all handshakes of a layer.
@@ -41,6 +44,15 @@ pub(crate) struct Settings {
 impl Settings {
     pub(crate) fn reserve(&self) -> Result<Place, NoPlace> {
         self.observer.connections.reserve(self.max_connections)
+    }
+
+    pub(crate) fn begin(
+        &self,
+        place: Place,
+        protocol: Protocol<'static>,
+        head: &request::Parts,
+    ) -> Session {
+        self.observer.begin(place, protocol, head, self.timeout)
     }
 }
 
@@ -97,8 +109,8 @@ impl Handshake {
         let Self { handler, timeout: _, switching } = self;
         let session = Arc::clone(&switching.session);
         let body = read(body, length, handler.body_limit());
-        let body = match timeout_at(deadline, body).await {
-            Ok(Ok(body)) => body,
+        let (body, trailers) = match timeout_at(deadline, body).await {
+            Ok(Ok(read)) => read,
             // In both cases it is not known where the body ends, so nothing after it can be read.
             Ok(Err((status, error))) => {
                 session.failed(UpgradeErrorKind::Body, Some(error));
@@ -111,13 +123,17 @@ impl Handshake {
         };
         let offer = offer(&head.headers);
         head.extensions.insert(session.protocol().clone());
+        if let Some(trailers) = trailers {
+            head.extensions.insert(Trailers(trailers));
+        }
         let request = Request::from_parts(head, body);
         let decision = CatchPanic { future: async { handler.upgrade(request).await } };
         match timeout_at(deadline, decision).await {
             Ok(Ok(Ok(switch))) => switching.to(switch, &offer, alive, deadline),
-            Ok(Ok(Err(rejection))) => {
+            Ok(Ok(Err(mut rejection))) => {
+                let reason = rejection.take_reason();
                 let response = rejection.finish(Some(session.protocol()));
-                session.rejected(response.status());
+                session.rejected(response.status(), &reason);
                 response
             }
             Ok(Err(panic)) => {
@@ -135,7 +151,11 @@ impl Handshake {
 /// Reads a body to its end. Fails with the status to answer.
 ///
 /// Reading is also what makes hyper send the 100 that a client may be waiting for.
-async fn read<B>(body: B, length: Length, limit: usize) -> Result<Bytes, (StatusCode, BoxError)>
+async fn read<B>(
+    body: B,
+    length: Length,
+    limit: usize,
+) -> Result<(Bytes, Option<HeaderMap>), (StatusCode, BoxError)>
 where
     B: Body,
     B::Error: Into<BoxError>,
@@ -144,8 +164,14 @@ where
         Length::Exactly(bytes) => usize::try_from(bytes).ok(),
         Length::Chunked => None,
     };
-    match Limited::new(body, announced.unwrap_or(limit)).collect().await.map(Collected::to_bytes) {
-        Ok(body) if announced.is_none_or(|announced| body.len() == announced) => Ok(body),
+    let read = Limited::new(body, announced.unwrap_or(limit)).collect().await.map(|collected| {
+        let trailers = collected.trailers().cloned();
+        (collected.to_bytes(), trailers)
+    });
+    match read {
+        Ok((body, trailers)) if announced.is_none_or(|announced| body.len() == announced) => {
+            Ok((body, trailers))
+        }
         Ok(_shorter) => Err((StatusCode::BAD_REQUEST, SHORTER.into())),
         Err(error) if announced.is_none() && error.is::<LengthLimitError>() => {
             Err((StatusCode::PAYLOAD_TOO_LARGE, error))
@@ -153,6 +179,12 @@ where
         Err(error) => Err((StatusCode::BAD_REQUEST, error)),
     }
 }
+
+/// The trailers of the request's body, in the extensions of the request that a handler gets.
+#[derive(Clone, Debug)]
+pub(crate) struct Trailers(
+    #[cfg_attr(not(feature = "h2c"), expect(dead_code))] pub(crate) HeaderMap,
+);
 
 /// The `Upgrade` lines of a request, which its 101 is held to.
 fn offer(headers: &HeaderMap) -> HeaderMap {
@@ -194,6 +226,3 @@ const SHORTER: &str = "the body is shorter than its head says";
 
 /// Long enough for a slow network and a slow database, short enough for half-open handshakes.
 const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Longer than any server runs, and short enough to be added to an instant.
-const FOREVER: Duration = Duration::from_secs(60 * 60 * 24 * 365 * 30);

@@ -44,7 +44,7 @@ pub struct UpgradeLayer<M = Wrapped> {
 }
 
 /// What [`UpgradeLayer`] was told.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     pub(crate) registrations: Vec<Registration>,
     pub(crate) preference: Preference,
@@ -52,19 +52,11 @@ pub(crate) struct Config {
     pub(crate) handshakes: Settings,
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            registrations: Vec::new(),
-            preference: Preference::default(),
-            at_capacity: AtCapacity::default(),
-            handshakes: Settings::default(),
-        }
-    }
-}
-
 /// What happens to a request that a handler would take over when
 /// [`UpgradeLayer::max_connections`] is reached.
+///
+/// A request for an [optional](crate::UpgradeHandler::is_optional) protocol, such as h2c, is always
+/// forwarded.
 ///
 /// # Example
 ///

@@ -121,10 +121,12 @@ impl<S, M> Upgrade<S, M> {
         };
         let place = match config.handshakes.reserve() {
             Ok(place) => place,
-            Err(NoPlace::Full) if config.at_capacity == AtCapacity::Forward => {
-                return self.decline(Decline::Capacity, head, body);
-            }
             Err(no_place) => {
+                let forward =
+                    no_place == NoPlace::Full && config.at_capacity == AtCapacity::Forward;
+                if forward || handler.is_optional() {
+                    return self.decline(Decline::Capacity, head, body);
+                }
                 config.handshakes.observer.turned_away(no_place, &protocol, &head);
                 let response = future::ready(handshake::turn_away(no_place, length));
                 return Route::handshake(|_| response);
@@ -138,7 +140,7 @@ impl<S, M> Upgrade<S, M> {
             switching: Switching {
                 on_upgrade,
                 token: head.extensions.remove::<Token>(),
-                session: Arc::new(config.handshakes.observer.begin(place, protocol, &head)),
+                session: Arc::new(config.handshakes.begin(place, protocol, &head)),
             },
         };
         Route::handshake(|alive| handshake.respond(head, body, length, alive))

@@ -18,7 +18,7 @@ pub(crate) fn declined(decline: Decline) {
         Decline::Connection => declined!("connection"),
         Decline::Upgrade => declined!("upgrade"),
         Decline::Unregistered => declined!("unregistered"),
-        Decline::Content => declined!("content"),
+        Decline::Body => declined!("body"),
         Decline::Unaccepted => declined!("unaccepted"),
         Decline::Capacity => declined!("capacity"),
     };
@@ -28,6 +28,19 @@ pub(crate) fn declined(decline: Decline) {
 pub(crate) fn outcome(protocol: &Protocol<'_>, outcome: &'static str) {
     counter!("http_upgrades_total", "protocol" => label(protocol), "outcome" => outcome)
         .increment(1);
+}
+
+/// The label `reason` is only there if the rejection has a reason.
+pub(crate) fn rejected(protocol: &Protocol<'_>, reason: Option<&'static str>) {
+    let Some(reason) = reason else {
+        return outcome(protocol, "rejected");
+    };
+    let protocol = label(protocol);
+    counter!(
+        "http_upgrades_total",
+        "protocol" => protocol, "outcome" => "rejected", "reason" => reason,
+    )
+    .increment(1);
 }
 
 pub(crate) fn active(protocol: &Protocol<'_>, change: f64) {

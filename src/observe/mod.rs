@@ -14,6 +14,16 @@ use std::{
 
 use crate::error::UpgradeError;
 
+/// Why a request was rejected: for logs and metrics, not for the client.
+#[derive(Clone, Debug, Default)]
+#[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "only logs read the other fields"))]
+pub(crate) struct Reason {
+    pub(crate) word: Option<&'static str>,
+    /// The origin that was not allowed, and the host that the request was sent to.
+    pub(crate) origin: Option<Box<str>>,
+    pub(crate) host: Option<Box<str>>,
+}
+
 /// The application's callback for failures.
 #[derive(Clone, Default)]
 pub(crate) struct OnFailure(Option<Arc<dyn Fn(UpgradeError) + Send + Sync>>);

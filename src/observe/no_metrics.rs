@@ -8,6 +8,8 @@ pub(crate) fn declined(_: Decline) {}
 
 pub(crate) fn outcome(_: &Protocol<'_>, _: &'static str) {}
 
+pub(crate) fn rejected(_: &Protocol<'_>, _: Option<&'static str>) {}
+
 pub(crate) fn active(_: &Protocol<'_>, _: f64) {}
 
 pub(crate) fn duration(_: &Protocol<'_>, _: Duration) {}

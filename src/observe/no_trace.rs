@@ -4,6 +4,7 @@ use std::{future::Future, time::Duration};
 
 use http::{StatusCode, request};
 
+use super::Reason;
 use crate::{
     error::UpgradeError,
     negotiation::{Decline, protocol::Protocol},
@@ -12,6 +13,16 @@ use crate::{
 pub(crate) fn declined(_: Decline, _: &request::Parts) {}
 
 pub(crate) fn turned_away(_: &Protocol<'_>, _: &'static str, _: &request::Parts) {}
+
+#[cfg(feature = "h2c")]
+pub(crate) fn in_current_span<F>(future: F) -> F {
+    future
+}
+
+pub(crate) fn rejected(_: &Protocol<'_>, _: StatusCode, _: &Reason, _: &request::Parts) {}
+
+#[cfg(all(feature = "axum", feature = "websocket"))]
+pub(crate) fn unasked(_: &request::Parts) {}
 
 #[derive(Debug)]
 pub(crate) struct Span;
@@ -29,7 +40,7 @@ impl Span {
         future
     }
 
-    pub(crate) fn rejected(&self, _: StatusCode) {}
+    pub(crate) fn rejected(&self, _: StatusCode, _: &Reason) {}
 
     pub(crate) fn switched(&self) {}
 

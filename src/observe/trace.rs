@@ -10,6 +10,7 @@ use std::{
 use http::{StatusCode, request};
 use tracing::{Instrument, debug, error, info, info_span, warn};
 
+use super::Reason;
 use crate::{
     error::{UpgradeError, UpgradeErrorKind},
     negotiation::{Decline, protocol::Protocol},
@@ -34,6 +35,44 @@ pub(crate) fn turned_away(protocol: &Protocol<'_>, outcome: &'static str, head: 
         method = %head.method,
         path = head.uri.path(),
         "turned away",
+    );
+}
+
+/// Has a future run inside the span that is current now.
+#[cfg(feature = "h2c")]
+pub(crate) fn in_current_span<F: Future>(future: F) -> impl Future<Output = F::Output> + use<F> {
+    future.in_current_span()
+}
+
+pub(crate) fn rejected(
+    protocol: &Protocol<'_>,
+    status: StatusCode,
+    reason: &Reason,
+    head: &request::Parts,
+) {
+    // Fields that are `None` are not recorded.
+    info!(
+        target: TARGET,
+        status = status.as_u16(),
+        reason = reason.word,
+        origin = reason.origin.as_deref(),
+        host = reason.host.as_deref(),
+        %protocol,
+        method = %head.method,
+        path = head.uri.path(),
+        "rejected",
+    );
+}
+
+/// An axum handler got an offer that no layer asked it about.
+#[cfg(all(feature = "axum", feature = "websocket"))]
+pub(crate) fn unasked(head: &request::Parts) {
+    warn!(
+        target: TARGET,
+        method = %head.method,
+        path = head.uri.path(),
+        "a WebSocket was offered to a handler, and no layer takes its answer: put \
+         `UpgradeLayer::new().on_inner(\"websocket\")` around the routes",
     );
 }
 
@@ -64,8 +103,16 @@ impl Span {
         future.instrument(self.0.clone())
     }
 
-    pub(crate) fn rejected(&self, status: StatusCode) {
-        info!(target: TARGET, parent: &self.0, status = status.as_u16(), "rejected");
+    pub(crate) fn rejected(&self, status: StatusCode, reason: &Reason) {
+        info!(
+            target: TARGET,
+            parent: &self.0,
+            status = status.as_u16(),
+            reason = reason.word,
+            origin = reason.origin.as_deref(),
+            host = reason.host.as_deref(),
+            "rejected",
+        );
     }
 
     pub(crate) fn switched(&self) {
@@ -96,7 +143,7 @@ fn reason(decline: Decline) -> &'static str {
         Decline::Connection => "connection",
         Decline::Upgrade => "upgrade",
         Decline::Unregistered => "unregistered",
-        Decline::Content => "content",
+        Decline::Body => "body",
         Decline::Unaccepted => "unaccepted",
         Decline::Capacity => "capacity",
     }

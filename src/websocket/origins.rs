@@ -1,37 +1,63 @@
 //! Which pages may connect: the check that stands between a user's cookies and other people's
 //! pages.
 
-use http::{HeaderValue, header, request, uri::Scheme};
+use std::{fmt, sync::Arc};
 
-use crate::host;
+use http::{HeaderMap, header, request};
+
+use super::{Origin, listed::Listed};
 
 /// Which origins' pages may open a WebSocket (RFC 6455 §10.2).
 ///
-/// Only browsers send `Origin`. A request without it is not refused: it cannot be a page acting
-/// behind a user's back.
+/// A browser lets any page open a WebSocket to any host, sends the host's cookies along, and names
+/// the page's origin in `Origin`. A request from an origin that is not allowed is rejected with 403.
+///
+/// A request without `Origin` is not rejected: no browser sends it, so it carries no other user's
+/// cookies. Some programs that are not browsers send `Origin` too, for example libraries for devices
+/// and Python's `websocket-client`. A value that is not the server's own address, such as `file://`,
+/// has to be [listed](Self::list). Any program can send any value: `Origin` protects the users of
+/// browsers and does not authenticate a client.
 ///
 /// # Example
 ///
 /// ```
-/// use tower_upgrade::{Upgraded, websocket::{Handshake, Origins, WebSocket}};
+/// use http::{Request, StatusCode};
+/// use tower_upgrade::websocket::{Offer, Origins};
 ///
-/// let websocket = WebSocket::new(|_io: Upgraded, _handshake: Handshake| async {})
-///     .origins(Origins::list(["https://example.com", "http://localhost:3000"]));
-/// assert!(format!("{websocket:?}").contains("example.com"));
+/// let (mut head, ()) = Request::get("/chat")
+///     .header("Host", "example.com")
+///     .header("Origin", "https://example.com")
+///     .header("Sec-WebSocket-Version", "13")
+///     .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+///     .body(())?
+///     .into_parts();
+/// let lists = Origins::list(["https://*.example.com", "http://localhost:3000"]);
+/// assert!(Offer::from_head(&head, &Origins::same_host()).is_ok());
+/// assert!(Offer::from_head(&head, &lists).is_err());
+///
+/// head.headers.insert("Origin", "https://app.example.com".parse()?);
+/// assert!(Offer::from_head(&head, &lists).is_ok());
+/// let rejection = Offer::from_head(&head, &Origins::same_host()).unwrap_err();
+/// assert_eq!(rejection.status(), StatusCode::FORBIDDEN);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Origins(Allowed);
 
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum Allowed {
     Any,
     SameHost,
-    List(Vec<Origin>),
+    List(Arc<[Listed]>),
+    Matching(Arc<Matching>),
 }
 
+type Matching = dyn Fn(&request::Parts, &Origin) -> bool + Send + Sync;
+
 impl Origins {
-    /// Allows pages of every origin. Choose it only if no cookie, client certificate or place in
-    /// the network lets a request do what a stranger's may not.
+    /// Allows pages of every origin. Any page that a user opens can then connect with the user's
+    /// cookies and client certificates, and from the user's network. Choose it only if a request
+    /// gains nothing by them.
     pub const fn any() -> Self {
         Self(Allowed::Any)
     }
@@ -39,21 +65,44 @@ impl Origins {
     /// Allows pages of the host and port that the request is sent to, over HTTP and HTTPS. The
     /// default of a [`WebSocket`](super::WebSocket).
     ///
-    /// The `Host` of the request is compared, with 80 and 443 as the ports that may be left out.
-    /// Behind a proxy that changes `Host`, name the [list](Self::list). The list is also what
-    /// helps against a name that an attacker makes point to your host, and against a page that
-    /// was loaded over HTTP where yours is on HTTPS: both are of the same host.
+    /// The `Host` of the request is compared, with 80 and 443 as the ports that may be left out. So
+    /// a proxy in front has to pass on the host and the port that the browser sees. Two settings of
+    /// nginx do not:
+    ///
+    /// - `proxy_set_header Host $host` drops the port. A page of `http://example.com:8080` is then
+    ///   rejected.
+    /// - `proxy_set_header Host $host:$server_port` names nginx's own port. If TLS ends in front of
+    ///   nginx on another port, say 443 in front of 8080, a page of `https://example.com` is
+    ///   rejected.
+    ///
+    /// Write `proxy_set_header Host $http_host`, or use a [list](Self::list). The log shows the two
+    /// values that were compared:
+    ///
+    /// ```text
+    /// rejected status=403 reason="origin" origin="http://example.com:8080" host="example.com"
+    /// ```
+    ///
+    /// A list also stops two kinds of page that are of the same host: one at a name that an attacker
+    /// makes point to your host (DNS rebinding), and one that was loaded over HTTP where yours is on
+    /// HTTPS.
     pub const fn same_host() -> Self {
         Self(Allowed::SameHost)
     }
 
-    /// Allows pages of these origins only, such as `https://example.com`. Another scheme, host or
-    /// port is another origin; ports 80 and 443 may be left out.
+    /// Allows pages of these origins only.
+    ///
+    /// | entry | allows |
+    /// |---|---|
+    /// | `https://example.com` | pages of this scheme, host and port; 80 for `http` and 443 for `https` may be left out |
+    /// | `https://*.example.com` | pages of all names below `example.com`, at any depth, but not of `example.com` itself |
+    /// | `file://` | pages from files, as some browsers and web views name them |
+    /// | `null` | pages without an origin: from files in other browsers, and from sandboxed frames, into which any page can put itself |
     ///
     /// # Panics
     ///
-    /// Panics if one of them is not a scheme, `://`, a host, and perhaps a port, or if it is the
-    /// address of a WebSocket: pages come from `https`, not from `wss`.
+    /// Panics if an entry cannot match a page: if it has a path or a trailing slash, is the address
+    /// of a WebSocket (pages come from `https`, not from `wss`), has a `*` anywhere else, names
+    /// several origins at once, or is not in ASCII (browsers send the `xn--` form of a name).
     #[track_caller]
     pub fn list<I>(origins: I) -> Self
     where
@@ -63,78 +112,95 @@ impl Origins {
         let mut list = Vec::new();
         for origin in origins {
             let text = origin.as_ref();
-            match Origin::parse(text) {
-                // A page is not loaded from a WebSocket, so this would match nobody.
-                Some(origin) if !["ws", "wss"].contains(&&*origin.scheme) => list.push(origin),
-                _ => panic!(
-                    "`{}` is not an origin of pages: scheme://host[:port], such as https://a.test",
+            match Listed::parse(text) {
+                Some(listed) => list.push(listed),
+                None => panic!(
+                    "`{}` is not an origin of pages: scheme://host[:port], such as https://a.test, \
+                     or https://*.a.test for all names below a.test, or null, or file://",
                     text.escape_debug(),
                 ),
             }
         }
-        Self(Allowed::List(list))
+        Self(Allowed::List(list.into()))
+    }
+
+    /// Allows pages for which a function returns `true`. It gets the head of the request and the
+    /// origin of the page.
+    ///
+    /// It is not called for a request without `Origin`, which is allowed, nor for one with several
+    /// or a malformed one, which are rejected. It must not block.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_upgrade::websocket::{Offer, Origins};
+    ///
+    /// // Previews have names like `pr-17.example.com`, and read only.
+    /// let origins = Origins::matching(|head, origin| {
+    ///     let is_preview =
+    ///         origin.host().starts_with("pr-") && origin.host().ends_with(".example.com");
+    ///     origin.scheme() == "https" && is_preview && head.uri.path() == "/feed"
+    /// });
+    /// let (mut head, ()) = Request::get("/feed")
+    ///     .header("Host", "example.com")
+    ///     .header("Origin", "https://pr-17.example.com")
+    ///     .header("Sec-WebSocket-Version", "13")
+    ///     .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
+    ///     .body(())?
+    ///     .into_parts();
+    /// assert!(Offer::from_head(&head, &origins).is_ok());
+    /// head.uri = "/edit".parse()?;
+    /// assert!(Offer::from_head(&head, &origins).is_err());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn matching<F>(matches: F) -> Self
+    where
+        F: Fn(&request::Parts, &Origin) -> bool + Send + Sync + 'static,
+    {
+        Self(Allowed::Matching(Arc::new(matches)))
     }
 
     /// Whether the request with this head may connect.
     pub(super) fn allow(&self, head: &request::Parts) -> bool {
-        let mut lines = head.headers.get_all(header::ORIGIN).iter();
-        let origin = match (lines.next(), lines.next()) {
-            (None, _) => return true,
-            (Some(line), None) => line.to_str().ok().and_then(Origin::parse),
-            (Some(_), Some(_)) => None,
+        if matches!(self.0, Allowed::Any) || !head.headers.contains_key(header::ORIGIN) {
+            return true;
+        }
+        let Some(origin) = origin(&head.headers) else {
+            return false;
         };
-        match (&self.0, origin) {
-            (Allowed::Any, _) => true,
-            // A page may be of no origin in particular, and then says `null`.
-            (_, None) => false,
-            (Allowed::List(origins), Some(origin)) => origins.contains(&origin),
-            (Allowed::SameHost, Some(origin)) => origin.is_at(head),
+        match &self.0 {
+            Allowed::Any => true,
+            Allowed::SameHost => origin.is_at(head),
+            Allowed::List(list) => list.iter().any(|listed| listed.matches(&origin)),
+            Allowed::Matching(matches) => matches(head, &origin),
         }
     }
 }
 
-/// A serialised origin, RFC 6454 §6.2, with its port written out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Origin {
-    scheme: String,
-    host: String,
-    port: Option<u16>,
-}
-
-impl Origin {
-    fn parse(text: &str) -> Option<Self> {
-        let (scheme, authority) = text.split_once("://")?;
-        let scheme = scheme.parse::<Scheme>().ok()?.as_str().to_ascii_lowercase();
-        let (authority, port) = host::parse(authority.as_bytes())?;
-        Some(Self {
-            port: port.or_else(|| default_port(&scheme)),
-            scheme,
-            host: authority.host().to_ascii_lowercase(),
-        })
-    }
-
-    /// Whether the request with this head is sent to this origin's host and port.
-    fn is_at(&self, head: &request::Parts) -> bool {
-        let Some(default_port) = default_port(&self.scheme) else {
-            return false;
-        };
-        let target = match head.uri.authority() {
-            // RFC 9112 §3.2.2: a target in absolute form counts instead of `Host`.
-            Some(authority) => Some(authority.as_str().as_bytes()),
-            None => head.headers.get(header::HOST).map(HeaderValue::as_bytes),
-        };
-        // The server may not know whether TLS is in front of it, so the origin's scheme counts.
-        target.and_then(host::parse).is_some_and(|(authority, port)| {
-            authority.host().eq_ignore_ascii_case(&self.host)
-                && Some(port.unwrap_or(default_port)) == self.port
-        })
+impl Default for Origins {
+    /// Returns [`Origins::same_host`].
+    fn default() -> Self {
+        Self::same_host()
     }
 }
 
-fn default_port(scheme: &str) -> Option<u16> {
-    match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
+impl fmt::Debug for Allowed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("Any"),
+            Self::SameHost => f.write_str("SameHost"),
+            Self::List(list) => f.debug_list().entries(&**list).finish(),
+            Self::Matching(_) => f.write_str("Matching"),
+        }
+    }
+}
+
+/// The origin that a request names once and well-formed.
+fn origin(headers: &HeaderMap) -> Option<Origin> {
+    let mut lines = headers.get_all(header::ORIGIN).iter();
+    match (lines.next(), lines.next()) {
+        (Some(line), None) => Origin::parse(line.to_str().ok()?),
         _ => None,
     }
 }

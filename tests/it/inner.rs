@@ -165,7 +165,9 @@ async fn headers_of_the_middleware_between_get_onto_the_101_if_it_can_have_them(
 
 #[tokio::test(start_paused = true)]
 async fn middleware_that_changes_or_rebuilds_the_response_has_the_last_word() {
-    let changes: [(fn(Answer) -> Answer, &str); 3] = [
+    type Change = fn(Answer) -> Answer;
+
+    let changes: [(Change, &str); 3] = [
         (
             |mut response| {
                 *response.status_mut() = StatusCode::FORBIDDEN;

@@ -25,12 +25,16 @@ mod h2c;
 mod inner;
 mod io;
 mod length;
+#[cfg(all(feature = "axum", feature = "websocket"))]
+mod migration;
 mod model;
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 mod observed;
 mod offers;
 mod outermost;
 mod peers;
+#[cfg(feature = "axum")]
+mod placement;
 mod places;
 mod readiness;
 mod refused;

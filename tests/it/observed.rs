@@ -82,7 +82,7 @@ where
 
 /// Runs the future to its end, and all that it started. Returns the events in order, and the
 /// metrics, sorted.
-fn observe(test: impl Future<Output = ()>) -> (Vec<String>, Vec<String>) {
+pub(crate) fn observe(test: impl Future<Output = ()>) -> (Vec<String>, Vec<String>) {
     let log = Log::default();
     let subscriber = tracing_subscriber::registry().with(Capture(log.clone()));
     let recorder = DebuggingRecorder::new();
@@ -110,7 +110,7 @@ fn observe(test: impl Future<Output = ()>) -> (Vec<String>, Vec<String>) {
 }
 
 /// Sends a request to a layer around the inner service, closes, and waits until all is quiet.
-fn observe_one(layer: &UpgradeLayer, request: &str) -> (Vec<String>, Vec<String>) {
+pub(crate) fn observe_one(layer: &UpgradeLayer, request: &str) -> (Vec<String>, Vec<String>) {
     observe(async {
         let mut wire = Wire::serve(layer.layer(inner(&Log::default())));
         wire.exchange(request).await;
@@ -200,7 +200,7 @@ fn a_declined_request_is_seen_with_its_reason() {
         ("upgrade", layer(), get("Connection: upgrade\r\nUpgrade: foo;\r\n")),
         ("unregistered", layer(), get("Connection: upgrade\r\nUpgrade: bar\r\n")),
         (
-            "content",
+            "body",
             layer(),
             post("Connection: upgrade\r\nUpgrade: foo\r\nContent-Length: 1\r\n", "x"),
         ),
@@ -221,8 +221,8 @@ fn a_declined_request_is_seen_with_its_reason() {
 fn http_1_0_with_an_offer_is_seen() {
     // The most frequent misconfiguration: nginx speaks HTTP/1.0 to an upstream by default.
     let layer = UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo"));
-    let octets = request("GET /x HTTP/1.0", "Connection: upgrade\r\nUpgrade: foo\r\n");
-    let (events, metrics) = observe_one(&layer, &octets);
+    let bytes = request("GET /x HTTP/1.0", "Connection: upgrade\r\nUpgrade: foo\r\n");
+    let (events, metrics) = observe_one(&layer, &bytes);
     let event = "DEBUG declined reason=\"request\" method=GET path=\"/x\" version=HTTP/1.0";
     assert_eq!(events, [event]);
     assert_eq!(metrics, ["http_upgrades_declined_total{reason=request} 1"]);

@@ -1,10 +1,10 @@
-//! Every way to split what is read and written gives the same octets.
+//! Every way to split what is read and written gives the same bytes.
 
 use std::{future::poll_fn, task::Waker};
 
 use super::*;
 
-/// An IO that moves at most so many octets at once, and is not ready every other time.
+/// An IO that moves at most so many bytes at once, and is not ready every other time.
 #[derive(Debug)]
 struct Pieces {
     input: Vec<u8>,
@@ -78,7 +78,11 @@ impl AsyncWrite for Pieces {
     }
 }
 
-/// Reads to the end, or to an error, with a buffer of so many octets.
+fn spliced(io: Pieces, opening: &[u8]) -> Spliced<Pieces> {
+    Spliced::new(io, Bytes::copy_from_slice(opening), Arc::new(Activity::new()))
+}
+
+/// Reads to the end, or to an error, with a buffer of so many bytes.
 async fn read_all(io: &mut Spliced<Pieces>, buffer: usize) -> io::Result<Vec<u8>> {
     let mut all = Vec::new();
     loop {
@@ -92,21 +96,41 @@ async fn read_all(io: &mut Spliced<Pieces>, buffer: usize) -> io::Result<Vec<u8>
     }
 }
 
+/// The client's SETTINGS, without a setting.
+const FIRST_FRAME: [u8; FRAME_HEAD] = [0, 0, 0, SETTINGS, 0, 0, 0, 0, 0];
+
 #[tokio::test]
 async fn the_opening_comes_first_and_the_clients_preface_does_not_come() {
     let opening = [&PREFACE[..], b"opening"].concat();
     for behind in [&b""[..], b"P", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
-        let input = [PREFACE, behind].concat();
-        let expected = [&opening, behind].concat();
+        let input = [&PREFACE[..], &FIRST_FRAME, behind].concat();
+        let expected = [&opening, &FIRST_FRAME[..], behind].concat();
         for most in 1..=input.len() {
             for buffer in 1..=opening.len() {
-                let io = Pieces::new(&input, most);
-                let mut io = Spliced::new(io, Bytes::copy_from_slice(&opening));
+                let mut io = spliced(Pieces::new(&input, most), &opening);
                 let read = read_all(&mut io, buffer).await.unwrap();
                 assert_eq!(read, expected, "{most} at once into {buffer}");
+                assert!(io.activity.is_greeted());
             }
         }
     }
+}
+
+#[tokio::test]
+async fn nothing_is_read_behind_the_opening_before_it_was_handed_over() {
+    let mut io = spliced(Pieces::new(b"P", 1), b"opening");
+    let mut memory = [0; 16];
+    let mut buf = ReadBuf::new(&mut memory);
+    let mut read = tokio_test::task::spawn(poll_fn(|cx| Pin::new(&mut io).poll_read(cx, &mut buf)));
+    assert!(read.poll().is_ready());
+    // One poll finds nothing, and is followed by another.
+    assert!(read.poll().is_pending() && read.is_woken());
+    drop(read);
+    assert!(!io.activity.is_opened());
+    let mut read = tokio_test::task::spawn(poll_fn(|cx| Pin::new(&mut io).poll_read(cx, &mut buf)));
+    assert!(read.poll().is_pending());
+    drop(read);
+    assert!(io.activity.is_opened());
 }
 
 #[tokio::test]
@@ -115,7 +139,7 @@ async fn a_preface_that_is_wrong_anywhere_is_an_error() {
         for most in 1..=PREFACE.len() {
             let mut input = [&PREFACE[..], b"behind"].concat();
             input[at] ^= 1;
-            let mut io = Spliced::new(Pieces::new(&input, most), Bytes::from_static(b"opening"));
+            let mut io = spliced(Pieces::new(&input, most), b"opening");
             let error = read_all(&mut io, 64).await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "wrong at {at}, {most} at once");
             // It stays one.
@@ -125,10 +149,28 @@ async fn a_preface_that_is_wrong_anywhere_is_an_error() {
 }
 
 #[tokio::test]
+async fn a_first_frame_that_is_not_settings_is_an_error() {
+    // RFC 7540 §3.5. HEADERS, an acknowledgement, and SETTINGS of a stream.
+    for (at, value) in [(3, 1), (4, ACK), (5, 0x80), (8, 1)] {
+        for most in [1, 5, 24, 25, 33] {
+            let mut first = FIRST_FRAME;
+            first[at] = value;
+            let input = [&PREFACE[..], &first, b"behind"].concat();
+            let mut io = spliced(Pieces::new(&input, most), b"opening");
+            let error = read_all(&mut io, 64).await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{value} at {at}, {most} at once");
+            assert!(!io.activity.is_greeted());
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_preface_that_is_cut_is_an_end() {
-    for len in 0..PREFACE.len() {
-        let mut io = Spliced::new(Pieces::new(&PREFACE[..len], 5), Bytes::from_static(b"opening"));
+    let preface = [&PREFACE[..], &FIRST_FRAME].concat();
+    for len in 0..preface.len() {
+        let mut io = spliced(Pieces::new(&preface[..len], 5), b"opening");
         assert_eq!(read_all(&mut io, 64).await.unwrap(), b"opening", "cut at {len}");
+        assert!(!io.activity.is_greeted());
     }
 }
 
@@ -147,7 +189,7 @@ async fn the_first_acknowledgement_is_removed_however_it_is_written() {
     for most in 1..=input.len() {
         for pieces in 1..=input.len() {
             for vectored in [false, true] {
-                let mut io = Spliced::new(Pieces::new(&[], most), Bytes::new());
+                let mut io = spliced(Pieces::new(&[], most), b"");
                 for piece in input.chunks(pieces) {
                     write_all(&mut io, piece, vectored).await;
                 }
@@ -159,17 +201,17 @@ async fn the_first_acknowledgement_is_removed_however_it_is_written() {
     }
 }
 
-async fn write_all(io: &mut Spliced<Pieces>, mut octets: &[u8], vectored: bool) {
-    while !octets.is_empty() {
+async fn write_all(io: &mut Spliced<Pieces>, mut bytes: &[u8], vectored: bool) {
+    while !bytes.is_empty() {
         let written = if vectored {
-            let (first, second) = octets.split_at(octets.len() / 2);
+            let (first, second) = bytes.split_at(bytes.len() / 2);
             let bufs = [IoSlice::new(&[]), IoSlice::new(first), IoSlice::new(second)];
             poll_fn(|cx| Pin::new(&mut *io).poll_write_vectored(cx, &bufs)).await.unwrap()
         } else {
-            poll_fn(|cx| Pin::new(&mut *io).poll_write(cx, octets)).await.unwrap()
+            poll_fn(|cx| Pin::new(&mut *io).poll_write(cx, bytes)).await.unwrap()
         };
         assert!(written > 0);
-        octets = &octets[written..];
+        bytes = &bytes[written..];
     }
 }
 
@@ -177,7 +219,7 @@ async fn write_all(io: &mut Spliced<Pieces>, mut octets: &[u8], vectored: bool) 
 async fn what_was_let_through_is_written_before_a_flush_and_before_the_end() {
     let frames = [0, 0, 1, 8, 0, 0, 0, 0, 0, 0xff];
     for flush in [true, false] {
-        let mut io = Spliced::new(Pieces::new(&[], 1), Bytes::new());
+        let mut io = spliced(Pieces::new(&[], 1), b"");
         write_all(&mut io, &frames, false).await;
         assert_eq!(io.io.output, b"");
         poll_fn(|cx| {
@@ -192,7 +234,7 @@ async fn what_was_let_through_is_written_before_a_flush_and_before_the_end() {
 
 #[tokio::test]
 async fn writes_are_vectored_once_the_acknowledgement_is_removed() {
-    let mut io = Spliced::new(Pieces::new(&[], 64), Bytes::new());
+    let mut io = spliced(Pieces::new(&[], 64), b"");
     assert!(io.is_write_vectored());
     write_all(&mut io, &SETTINGS_ACK, true).await;
     assert_eq!(io.io.vectored, 0);
@@ -203,12 +245,12 @@ async fn writes_are_vectored_once_the_acknowledgement_is_removed() {
 
 #[test]
 fn an_io_that_takes_nothing_is_an_error() {
-    let mut io = Spliced::new(Pieces::new(&[], 0), Bytes::new());
+    let mut io = spliced(Pieces::new(&[], 0), b"");
     let cx = &mut Context::from_waker(Waker::noop());
     let head = [0, 0, 1, 8, 0, 0, 0, 0, 0];
     assert!(matches!(Pin::new(&mut io).poll_write(cx, &head), Poll::Ready(Ok(9))));
     let Poll::Ready(Err(error)) = Pin::new(&mut io).poll_write(cx, &head) else {
-        panic!("the octets went nowhere");
+        panic!("the bytes went nowhere");
     };
     assert_eq!(error.kind(), io::ErrorKind::WriteZero);
 }

@@ -1,4 +1,4 @@
-//! Which offers are taken.
+//! Which offers are accepted.
 
 use tower::Layer;
 use tower_upgrade::{UpgradeHandler, UpgradeLayer, h2c::H2c};
@@ -116,7 +116,7 @@ async fn only_the_token_h2c_without_a_version_is_taken() {
     }
     // Not even where the handler is registered for more.
     let log = Log::default();
-    let layer = UpgradeLayer::new().on("h2c/*", H2c::new(app(&log))).layer(app(&log));
+    let layer = UpgradeLayer::new().on("h2c/*", H2c::new(app(&log))).layer(http1(app(&log)));
     for upgrade in ["h2", "h2c/1"] {
         let lines = format!("{CUS}Upgrade: {upgrade}\r\nHTTP2-Settings: {CURL}\r\n");
         Wire::serve(layer.clone()).exchange(get(&lines)).await.is(OK);
@@ -127,7 +127,7 @@ async fn only_the_token_h2c_without_a_version_is_taken() {
 async fn without_the_handler_the_answer_is_that_of_http_1_1() {
     // R7540-3.2-03, TOM-11
     let log = Log::default();
-    let mut wire = Wire::serve(UpgradeLayer::new().layer(app(&log)));
+    let mut wire = Wire::serve(UpgradeLayer::new().layer(http1(app(&log))));
     wire.exchange(get(&offer())).await.is(OK).and_is_open();
 }
 
@@ -167,111 +167,129 @@ async fn a_host_that_is_missing_repeated_or_malformed_is_a_400_and_no_101() {
     }
 }
 
+/// A POST with a chunked body, in chunks of 1,000 bytes at most.
+fn chunked(lines: &str, body: &str) -> String {
+    let lines = format!("{}Transfer-Encoding: chunked\r\n{lines}", offer());
+    let mut octets = request("POST /x HTTP/1.1", &lines);
+    for chunk in body.as_bytes().chunks(1_000) {
+        octets += &format!("{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk));
+    }
+    octets + "0\r\n\r\n"
+}
+
 #[tokio::test(start_paused = true)]
-async fn content_above_the_limit_goes_to_the_service_whole() {
+async fn a_body_above_the_limit_goes_to_the_inner_service_whole() {
     // TOM-26 to TOM-29, S-1, R7540-10.2-01, NGH-02, GO-03
-    for (limit, octets) in [(65_535, 65_536), (10, 11), (0, 1), (1_000_000, 65_536)] {
-        let mut client = Client::connect_to(|log| H2c::new(app(log)).max_body(limit));
-        let content = "x".repeat(octets);
-        let lines = format!("{}Content-Length: {octets}\r\n", offer());
+    for (limit, bytes) in [(65_536, 65_537), (10, 11), (0, 1), (200_000, 200_001)] {
+        let mut client = Client::connect_to(|log| H2c::new(app(log)).with_body_limit(limit));
+        let body = "x".repeat(bytes);
+        let lines = format!("{}Content-Length: {bytes}\r\n", offer());
         let head = request("POST /x HTTP/1.1", &lines);
-        // What looks like a start of HTTP/2 is a malformed request.
-        let octets_sent = [head.as_bytes(), content.as_bytes(), &preface()].concat();
-        let received = client.wire.exchange(octets_sent).await;
-        received.starts_with(OK).and_ends();
-        let content =
-            if octets < 100 { format!("{content:?}") } else { format!("{octets} octets") };
-        assert_eq!(client.log.take(), [format!("POST /x HTTP/1.1 {content}")]);
+        // Bytes that look like a start of HTTP/2 are a malformed request.
+        let sent = [head.as_bytes(), body.as_bytes(), &preface()].concat();
+        client.wire.exchange(sent).await.starts_with(OK).and_ends();
+        let body = if bytes < 100 { format!("{body:?}") } else { format!("{bytes} bytes") };
+        assert_eq!(client.log.take(), [format!("POST /x HTTP/1.1 {body}")]);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_limit_that_does_not_know_of_windows_is_a_413_and_no_101() {
-    let mut client = Client::connect_to(|log| H2c::new(app(log)).with_body_limit(100_000));
-    let lines = format!("{}Content-Length: 65536\r\n", offer());
-    let octets = request("POST /x HTTP/1.1", &lines) + &"x".repeat(65_536);
-    let received = client.wire.exchange(octets).await;
-    received.is("HTTP/1.1 413 Payload Too Large\r\ncontent-length: 0\r\n\r\n").and_is_open();
-    assert_eq!(client.log.take(), [] as [&str; 0]);
-    // What fits is upgraded.
-    let lines = format!("{}Content-Length: 5\r\n", offer());
-    let octets = request("POST /x HTTP/1.1", &lines) + "hello";
-    assert_eq!(client.upgrade(octets).await, ANSWERED);
-}
-
-#[tokio::test(start_paused = true)]
-async fn content_without_a_known_length_goes_to_the_service_whole() {
-    // P-53, GO-03, R9112-6.1-02
-    let lines = format!("{}Transfer-Encoding: chunked\r\n", offer());
-    let head = request("POST /x HTTP/1.1", &lines);
-    for (chunks, content) in [("5\r\nhello\r\n0\r\n\r\n", "hello"), ("0\r\n\r\n", "")] {
-        let mut client = Client::connect();
-        client.wire.exchange(format!("{head}{chunks}")).await.is(OK).and_is_open();
-        assert_eq!(client.log.take(), [format!("POST /x HTTP/1.1 {content:?}")]);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_limit_for_content_is_never_above_the_window_of_a_stream() {
-    let limit = |h2c: H2c<_>| h2c.body_limit();
+async fn the_limit_for_the_body_is_the_users() {
     let h2c = || H2c::new(app(&Log::default()));
-    assert_eq!(limit(h2c()), 65_535);
-    assert_eq!(limit(h2c().max_body(70_000)), 65_535);
-    assert_eq!(limit(h2c().max_body(10)), 10);
-    let window = |octets| {
-        h2c().http2(move |http2| {
-            http2.initial_stream_window_size(octets);
+    assert_eq!(h2c().body_limit(), 65_536);
+    // The windows of HTTP/2 have nothing to do with it: the body is not sent in HTTP/2.
+    let small_windows = |log: &Log| {
+        H2c::new(app(log)).http2(|http2| {
+            http2.initial_stream_window_size(0).initial_connection_window_size(0);
         })
     };
-    assert_eq!(limit(window(1_000)), 1_000);
-    assert_eq!(limit(window(1_000).max_body(10)), 10);
-    assert_eq!(limit(window(100_000)), 65_535);
-    assert_eq!(limit(window(0)), 0);
+    for bytes in [65_536, 3_000_000] {
+        let mut client = Client::connect_to(|log| small_windows(log).with_body_limit(bytes));
+        let lines = format!("{}Content-Length: {bytes}\r\n", offer());
+        let body = "x".repeat(bytes);
+        let frames = client.upgrade(request("POST /x HTTP/1.1", &lines) + &body).await;
+        assert_eq!(frames, ["SETTINGS", "HEADERS 1 200", "DATA 1 2 END"]);
+        assert_eq!(client.exchange(preface()).await, ["SETTINGS ACK"]);
+        assert_eq!(client.exchange(request_on(3, "/")).await, ["HEADERS 3 200", "DATA 3 2 END"]);
+        assert!(
+            client.log.take()[0].starts_with(&format!("POST http://a.test/x HTTP/2.0 {bytes}"))
+        );
 
-    // As much as goes into a small window goes through.
-    let mut client = Client::connect_to(|log| {
-        H2c::new(app(log)).http2(|http2| {
-            http2.initial_stream_window_size(1_000);
-        })
-    });
-    let lines = format!("{}Content-Length: 1000\r\n", offer());
-    let octets = request("POST /x HTTP/1.1", &lines) + &"x".repeat(1_000);
-    assert_eq!(client.upgrade(octets).await, ANSWERED);
-    assert_eq!(
-        client.exchange([preface(), SETTINGS_ACK.to_vec()].concat()).await,
-        ["SETTINGS ACK"]
-    );
-    assert_eq!(client.exchange(request_on(3, "/")).await, ["HEADERS 3 200", "DATA 3 2 END"]);
+        let mut client = Client::connect_to(|log| small_windows(log).with_body_limit(bytes));
+        client.upgrade(chunked("", &body)).await;
+        let expected = format!("POST http://a.test/x HTTP/2.0 {bytes} bytes");
+        assert_eq!(client.log.take(), [expected]);
+    }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_header_section_above_the_servers_limit_is_not_taken() {
-    // What HTTP/1.1 took is not refused by HTTP/2, octet for octet.
-    let fields = [
-        (":method", "GET"),
-        (":scheme", "http"),
-        (":authority", "a.test"),
-        (":path", "/x"),
-        ("x-large", ""),
-    ];
-    let size: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 32).sum();
-    for limit in [16 * 1024, 64 * 1024] {
-        let room = limit - size;
-        for (octets, taken) in [(room - 1, true), (room, false)] {
-            let mut client = Client::connect_to(|log| {
-                let limit = u32::try_from(limit).unwrap();
-                H2c::new(app(log)).http2(|http2| {
-                    http2.max_header_list_size(limit);
-                })
-            });
-            let octets = get(&format!("{}X-Large: {}\r\n", offer(), "x".repeat(octets)));
-            if taken {
-                assert_eq!(client.upgrade(octets).await, ANSWERED, "{limit}");
-            } else {
-                client.wire.exchange(octets).await.is(OK);
-            }
-        }
+async fn a_chunked_body_up_to_the_limit_is_upgraded() {
+    // P-53, GO-03, R9112-6.1-02
+    for body in ["hello", ""] {
+        let mut client = Client::connect();
+        assert_eq!(client.upgrade(chunked("", body)).await, ANSWERED);
+        let expected = format!("POST http://a.test/x HTTP/2.0 {body:?}");
+        assert_eq!(client.log.take(), [expected]);
+
+        let h2c = |log: &Log| H2c::new(app(log)).forward_chunked_bodies();
+        let mut client = Client::connect_to(h2c);
+        client.wire.exchange(chunked("", body)).await.is(OK).and_is_open();
+        assert_eq!(client.log.take(), [format!("POST /x HTTP/1.1 {body:?}")]);
     }
+    // Above the limit the request cannot be given back, and nothing of it is taken for HTTP/2.
+    let mut client = Client::connect_to(|log| H2c::new(app(log)).with_body_limit(1_000));
+    let sent = [chunked("", &"x".repeat(1_001)).as_bytes(), &preface()].concat();
+    let received = client.wire.exchange(sent).await;
+    received.starts_with("HTTP/1.1 413 Payload Too Large\r\n").and_ends();
+    assert_eq!(client.log.take(), [] as [&str; 0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn header_sections_above_the_limit_of_http_2_are_taken() {
+    // That limit is for what HTTP/2 reads, and HTTP/1.1 has read the upgrading request.
+    for limit in [124, 16 * 1024] {
+        let mut client = Client::connect_to(|log| {
+            H2c::new(app(log)).http2(|http2| {
+                http2.max_header_list_size(limit);
+            })
+        });
+        let large = get(&format!("{}X-Large: {}\r\n", offer(), "x".repeat(60_000)));
+        assert_eq!(client.upgrade(large).await, ANSWERED, "{limit}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_never_taken_for_that_of_stream_1() {
+    // The request in the opening has a size of 123, as RFC 7540 §6.5.2 counts, so HTTP/2 answers
+    // stream 1 itself, with 431. The next request is smaller, by two letters of its scheme.
+    let block = [&[0x82][..], &literal(0x06, b"ws"), &[0x84]].concat();
+    let second = [preface(), frame(1, 0x5, 3, &block)].concat();
+    let lines = format!("{}Content-Length: 6\r\n", offer());
+    let first = request("POST /first HTTP/1.1", &lines) + "secret";
+    let octets = [first.as_bytes(), &second].concat();
+    for at in 0..=octets.len() {
+        let mut client = Client::connect_to(|log| {
+            H2c::new(app(log)).http2(|http2| {
+                http2.max_header_list_size(123);
+            })
+        });
+        client.send(&octets[..at]).await;
+        settle().await;
+        let frames = client.upgrade(&octets[at..]).await;
+        for frame in ["HEADERS 1 431 END", "HEADERS 3 200", "DATA 3 2 END"] {
+            assert!(frames.contains(&frame.into()), "{at} {frames:?}");
+        }
+        assert_eq!(client.log.take(), ["GET / HTTP/2.0 \"\""], "{at}");
+    }
+    // Or there may be no streams at all.
+    let mut client = Client::connect_to(|log| {
+        H2c::new(app(log)).http2(|http2| {
+            http2.max_concurrent_streams(0);
+        })
+    });
+    let frames = client.upgrade(octets).await;
+    assert!(frames.contains(&"RST_STREAM 1 REFUSED_STREAM".into()), "{frames:?}");
+    assert_eq!(client.log.take(), [] as [&str; 0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -298,7 +316,7 @@ fn an_offer_that_is_not_taken_costs_no_allocation() {
     let protocol = "h2c".parse().unwrap();
     let large = "x".repeat(16_384);
     for (settings, value, taken) in
-        [(CURL, "", true), ("AAIAAAAC", "", false), ("!", "", false), (CURL, &*large, false)]
+        [(CURL, "", true), ("AAIAAAAC", "", false), ("!", "", false), (CURL, &*large, true)]
     {
         let request = http::Request::get("http://a.test/x")
             .header("connection", "upgrade, http2-settings")

@@ -17,7 +17,7 @@ fn connect() -> Client {
     let layer =
         UpgradeLayer::new().on("foo", echo(&log, "foo")).on("websocket", echo(&log, "websocket"));
     let seen = log.clone();
-    let inner = app(&log);
+    let inner = http1(app(&log));
     let service = layer.layer(tower::service_fn(move |request: http::Request<_>| {
         if request.extensions().get::<OnUpgrade>().is_some() {
             let protocol = request.extensions().get::<hyper::ext::Protocol>();

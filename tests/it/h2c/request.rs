@@ -47,8 +47,9 @@ async fn fields_about_the_connection_are_gone_and_all_others_are_there() {
     client.send(octets).await;
     settle().await;
     let log = client.log.take();
-    let expected = "GET http://a.test/x HTTP/2.0 \"\"\n\
-        te: trailers\ntrailer: x-sum\ncookie: a=1\ncookie: b=2\nx-empty: \nx-obs: \u{e9}\n\
+    let expected = "GET http://a.test/x HTTP/2.0 \"\"\nx-hop: 1\n\
+        te: trailers\ntrailer: x-sum\ncookie: a=1\ncookie: b=2\nexpect: 100-continue\nx-empty: \n\
+        x-obs: \u{e9}\n\
         content-length: 0\nx-same: 1\nx-same: 3\nx-other: 2";
     assert_eq!(log, [expected]);
 }
@@ -62,7 +63,7 @@ async fn content_up_to_the_limit_is_read_whole() {
         let content: Vec<u8> = (b'a'..=b'z').cycle().take(octets).collect();
         let expected = match octets {
             0..100 => format!("{:?}", String::from_utf8_lossy(&content)),
-            octets => format!("{octets} octets"),
+            octets => format!("{octets} bytes"),
         };
         let expected =
             format!("POST http://a.test/x HTTP/2.0 {expected}\ncontent-length: {octets}");
@@ -86,7 +87,8 @@ async fn content_that_comes_late_is_waited_for() {
     client.wire.exchange(head).await.is("HTTP/1.1 100 Continue\r\n\r\n");
     client.wire.exchange("he").await.is("");
     assert_eq!(client.upgrade("llo").await, ANSWERED);
-    let expected = "POST http://a.test/x HTTP/2.0 \"hello\"\ncontent-length: 5";
+    let expected =
+        "POST http://a.test/x HTTP/2.0 \"hello\"\ncontent-length: 5\nexpect: 100-continue";
     assert_eq!(client.log.take(), [expected]);
 }
 

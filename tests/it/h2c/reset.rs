@@ -61,7 +61,7 @@ async fn a_reset_is_an_end_and_no_failure() {
         let (client, server) = tokio::io::duplex(1 << 16);
         let told = Arc::default();
         let io = TokioIo::new(Failing { io: server, kind: Arc::clone(&told) });
-        let service = TowerToHyperService::new(layer.layer(app(&log)));
+        let service = TowerToHyperService::new(layer.layer(http1(app(&log))));
         let connection = http1::Builder::new().serve_connection(io, service).with_upgrades();
         let mut client = Client::to(Wire::of(client, connection), log);
         assert_eq!(client.upgrade(get(&offer())).await, ANSWERED);

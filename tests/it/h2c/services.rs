@@ -5,7 +5,10 @@ use http::{Extensions, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::Full;
 use hyper::{body::Incoming, upgrade::OnUpgrade};
 use tower::{Layer, ServiceExt, service_fn, util::MapRequestLayer};
-use tower_upgrade::{Protocol, UpgradeLayer, h2c::H2c};
+use tower_upgrade::{
+    Protocol, UpgradeLayer,
+    h2c::{H2c, RequestBody},
+};
 
 use super::support::*;
 use crate::support::*;
@@ -51,7 +54,7 @@ struct Peer(&'static str);
 /// Logs where a request comes from, and what the core says about it.
 fn peers(log: &Log) -> impl App + use<> {
     let log = log.clone();
-    service_fn(move |request: Request<Incoming>| {
+    service_fn(move |request: Request<RequestBody>| {
         let extensions = request.extensions();
         log.push(format!(
             "{} {:?} {:?}",
@@ -79,7 +82,7 @@ async fn every_stream_has_the_extensions_of_the_upgrading_request() {
             request.extensions_mut().insert(Peer("here"));
             request
         })
-        .layer(UpgradeLayer::new().on("h2c", h2c).layer(peers(&log)));
+        .layer(UpgradeLayer::new().on("h2c", h2c).layer(http1(peers(&log))));
         let mut client = Client::to(Wire::serve(service), log);
         client.upgrade(get(&offer())).await;
         client.exchange([preface(), request_on(3, "/y"), request_on(5, "/z")].concat()).await;
@@ -92,7 +95,7 @@ async fn every_stream_has_the_extensions_of_the_upgrading_request() {
 async fn a_stream_has_extensions_of_its_own_as_well() {
     let log = Log::default();
     let tunnels = log.clone();
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |request: Request<RequestBody>| {
         let extensions = request.extensions();
         let (own, carried) = (extensions.get::<OnUpgrade>(), extensions.get::<Peer>());
         tunnels.push(format!("{} {} {}", request.method(), own.is_some(), carried.is_some()));
@@ -102,7 +105,7 @@ async fn a_stream_has_extensions_of_its_own_as_well() {
         request.extensions_mut().insert(Peer("here"));
         request
     })
-    .layer(UpgradeLayer::new().on("h2c", H2c::new(service.clone())).layer(service));
+    .layer(UpgradeLayer::new().on("h2c", H2c::new(service.clone())).layer(http1(service)));
     let mut client = Client::to(Wire::serve(service), log);
     client.upgrade(get(&offer())).await;
     let connect = [literal(0x02, b"CONNECT"), literal(0x01, b"a.test:80")].concat();
@@ -113,7 +116,7 @@ async fn a_stream_has_extensions_of_its_own_as_well() {
 /// Asks for authorization in front of the app, and logs for whom.
 fn guarded(log: &Log) -> impl App + use<> {
     let (log, app) = (log.clone(), app(log));
-    service_fn(move |request: Request<Incoming>| {
+    service_fn(move |request: Request<RequestBody>| {
         let allowed = request.headers().contains_key(AUTHORIZATION);
         log.push(format!("auth {} {allowed}", request.uri().path()));
         let app = app.clone();
@@ -135,7 +138,7 @@ async fn a_stream_cannot_get_past_a_layer_that_stands_inside() {
     for (lines, first) in [(authorization, "HEADERS 1 200"), ("", "HEADERS 1 400 END")] {
         let log = Log::default();
         let layer = UpgradeLayer::new().on("h2c", H2c::new(guarded(&log)));
-        let mut client = Client::to(Wire::serve(layer.layer(guarded(&log))), log);
+        let mut client = Client::to(Wire::serve(layer.layer(http1(guarded(&log)))), log);
         let frames = client.upgrade(get(&(offer() + lines))).await;
         assert_eq!(frames[2], first);
         client.log.take();
@@ -153,7 +156,7 @@ async fn a_stream_cannot_get_past_a_layer_that_stands_inside() {
 async fn a_layer_that_stands_outside_sees_the_first_request_alone() {
     // S-2: what the documentation warns of, so that it stays true.
     let log = Log::default();
-    let inside = layer(&log).layer(app(&log));
+    let inside = layer(&log).layer(http1(app(&log)));
     let outside = log.clone();
     let service = MapRequestLayer::new(move |request: Request<Incoming>| {
         outside.push(format!("outside {}", request.uri().path()));

@@ -5,10 +5,15 @@ use std::{convert::Infallible, future::Future, pin::Pin};
 use bytes::Bytes;
 use http::{Request, Response, Version};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
-use tokio::{io::AsyncReadExt, time::timeout};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    time::timeout,
+};
 use tower::{Layer, Service, service_fn};
-use tower_upgrade::{UpgradeLayer, h2c::H2c};
+use tower_upgrade::{
+    UpgradeLayer,
+    h2c::{H2c, RequestBody, RequestBodyLayer, WithRequestBody},
+};
 
 use crate::support::*;
 
@@ -18,7 +23,7 @@ pub(crate) type Answer =
 /// A service for streams and for HTTP/1.1.
 pub(crate) trait App:
     Service<
-        Request<Incoming>,
+        Request<RequestBody>,
         Response = Response<Full<Bytes>>,
         Error = Infallible,
         Future = Answer,
@@ -31,7 +36,7 @@ pub(crate) trait App:
 
 impl<S> App for S where
     S: Service<
-            Request<Incoming>,
+            Request<RequestBody>,
             Response = Response<Full<Bytes>>,
             Error = Infallible,
             Future = Answer,
@@ -49,13 +54,16 @@ impl<S> App for S where
 /// `/304` with that status.
 pub(crate) fn app(log: &Log) -> impl App + use<> {
     let log = log.clone();
-    service_fn(move |request: Request<Incoming>| {
+    service_fn(move |request: Request<RequestBody>| {
         let log = log.clone();
         Box::pin(answer(request, log)) as Answer
     })
 }
 
-async fn answer(request: Request<Incoming>, log: Log) -> Result<Response<Full<Bytes>>, Infallible> {
+async fn answer(
+    request: Request<RequestBody>,
+    log: Log,
+) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
     let content = match body.collect().await {
         Ok(content) => content.to_bytes(),
@@ -66,7 +74,7 @@ async fn answer(request: Request<Incoming>, log: Log) -> Result<Response<Full<By
     };
     let content = match content.len() {
         0..100 => format!("{:?}", String::from_utf8_lossy(&content)),
-        octets => format!("{octets} octets"),
+        bytes => format!("{bytes} bytes"),
     };
     let mut event = format!("{} {} {:?} {content}", head.method, head.uri, head.version);
     if head.version == Version::HTTP_2 {
@@ -91,6 +99,11 @@ async fn answer(request: Request<Incoming>, log: Log) -> Result<Response<Full<By
         _ => {}
     }
     Ok(response)
+}
+
+/// The same for HTTP/1.1.
+pub(crate) fn http1<S>(app: S) -> WithRequestBody<S> {
+    RequestBodyLayer::new().layer(app)
 }
 
 /// Logs when it is dropped.
@@ -136,7 +149,7 @@ impl Client {
     /// Connects to the app behind its layer.
     pub(crate) fn connect() -> Self {
         let log = Log::default();
-        Self::to(Wire::serve(layer(&log).layer(app(&log))), log)
+        Self::to(Wire::serve(layer(&log).layer(http1(app(&log)))), log)
     }
 
     /// Connects to the app behind another handler for it.
@@ -146,7 +159,7 @@ impl Client {
     {
         let log = Log::default();
         let layer = UpgradeLayer::new().on("h2c", handler(&log));
-        Self::to(Wire::serve(layer.layer(app(&log))), log)
+        Self::to(Wire::serve(layer.layer(http1(app(&log)))), log)
     }
 
     pub(crate) fn to(wire: Wire, log: Log) -> Self {
@@ -193,6 +206,12 @@ impl Client {
         self.frames()
     }
 
+    /// Closes the client's side, and lets the server notice.
+    pub(crate) async fn leave(&mut self) {
+        self.wire.io.shutdown().await.unwrap();
+        settle().await;
+    }
+
     /// Takes the frames that have come.
     fn frames(&mut self) -> Vec<String> {
         let mut frames = Vec::new();
@@ -221,6 +240,7 @@ fn frame_text(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> String {
         3 => "FLOW_CONTROL_ERROR",
         5 => "STREAM_CLOSED",
         6 => "FRAME_SIZE_ERROR",
+        7 => "REFUSED_STREAM",
         8 => "CANCEL",
         9 => "COMPRESSION_ERROR",
         _ => "ANOTHER_ERROR",
@@ -236,6 +256,8 @@ fn frame_text(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> String {
                 Some(0x89) => 204,
                 Some(0x8b) => 304,
                 Some(0x8c) => 400,
+                // Not in the table, and in a Huffman code.
+                Some(0x48) if payload.windows(4).any(|bytes| bytes == LITERAL_431) => 431,
                 _ => 0,
             };
             format!("HEADERS {stream} {status}{end}")
@@ -249,6 +271,8 @@ fn frame_text(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> String {
         _ => format!("frame of type {kind}"),
     }
 }
+
+const LITERAL_431: [u8; 4] = [0x83, 0x69, 0x90, 0xff];
 
 /// What the server says before it answers: its settings, and a window for the connection.
 pub(crate) const SERVER_PREFACE: [&str; 2] = ["SETTINGS", "WINDOW_UPDATE 0 983041"];

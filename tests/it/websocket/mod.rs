@@ -1,7 +1,13 @@
 //! The opening handshake of WebSocket, over the wire.
 
-mod agreements;
+mod extensions;
+#[cfg(feature = "axum")]
+mod extractor;
+mod offer;
 mod origins;
+#[cfg(all(feature = "tracing", feature = "metrics"))]
+mod reasons;
+mod subprotocols;
 
 use http::{Method, StatusCode};
 use tower::Layer;
@@ -12,7 +18,7 @@ use tower_upgrade::{
 
 use crate::support::*;
 
-/// The fields of a handshake in which everything is right. Tests replace lines of it.
+/// The headers of a handshake in which everything is right. Tests replace some of them.
 const RIGHT: [&str; 5] = [
     "Host: a.test",
     "Upgrade: websocket",
@@ -24,14 +30,14 @@ const RIGHT: [&str; 5] = [
 /// RFC 6455 §1.3 computes this answer to its sample key.
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
-/// A request with the right lines, without those of the fields named `without`, and with `more`.
+/// A request with the right headers, without those named `without`, and with `more`.
 fn opening(without: &[&str], more: &[&str]) -> String {
     let named = |line: &&str| !without.iter().any(|name| line.starts_with(&format!("{name}:")));
     let lines: Vec<_> = RIGHT.into_iter().filter(named).chain(more.iter().copied()).collect();
     format!("GET /x HTTP/1.1\r\n{}\r\n\r\n", lines.join("\r\n"))
 }
 
-/// A handler that logs what was agreed on and echoes octets.
+/// A handler that logs what was agreed on and echoes bytes.
 fn handler(log: &Log) -> WebSocket {
     let log = log.clone();
     WebSocket::new(move |io: Upgraded, handshake: Handshake| {
@@ -52,7 +58,7 @@ async fn answer(handler: impl FnOnce(&Log) -> WebSocket, request: &str) -> (Rece
     (received, log)
 }
 
-/// The 101, with these fields more.
+/// The 101, with these headers more.
 fn opened(accept: &str, more: &str) -> String {
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nsec-websocket-accept: {accept}\r\n{more}\
@@ -60,9 +66,9 @@ fn opened(accept: &str, more: &str) -> String {
     )
 }
 
-fn refused(status: &str, fields: &str, why: &str) -> String {
+fn rejected(status: &str, headers: &str, why: &str) -> String {
     format!(
-        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n{fields}content-length: {}\r\n\r\n{why}\n",
+        "HTTP/1.1 {status}\r\ncontent-type: text/plain; charset=utf-8\r\n{headers}content-length: {}\r\n\r\n{why}\n",
         why.len() + 1,
     )
 }
@@ -70,11 +76,11 @@ fn refused(status: &str, fields: &str, why: &str) -> String {
 #[tokio::test(start_paused = true)]
 async fn a_right_handshake_opens_wherever_it_is_split() {
     // R6455-4.2.2-5.1..5.4, P-03, R6455-4.1-wait: the first frame may come with the handshake.
-    let octets = opening(&[], &[]) + "frame";
-    for at in 0..octets.len() - "frame".len() {
+    let bytes = opening(&[], &[]) + "frame";
+    for at in 0..bytes.len() - "frame".len() {
         let log = Log::default();
         let mut wire = connect_to(&log, handler(&log));
-        let received = wire.exchange_split(octets.as_bytes(), at).await;
+        let received = wire.exchange_split(bytes.as_bytes(), at).await;
         received.is(&(opened(ACCEPT, "") + "[frame]")).and_is_open();
         assert_eq!(log.take()[0], "opened /x None None");
     }
@@ -111,7 +117,7 @@ async fn the_offer_is_read_as_every_other() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn absolute_targets_and_unrelated_fields_are_fine() {
+async fn absolute_targets_and_unrelated_headers_are_fine() {
     // R6455-4.2.1-01, R6455-4.2.1-10
     let request =
         opening(&[], &["Cookie: a=b", "Authorization: x"]).replace("GET /x", "GET http://a.test/x");
@@ -127,7 +133,7 @@ async fn another_method_is_told_which_is_allowed() {
         let request = opening(&[], &[]).replace("GET", method);
         let why = "a WebSocket is opened with GET";
         let (received, log) = answer(handler, &request).await;
-        received.is(&refused("405 Method Not Allowed", "allow: GET\r\n", why)).and_is_open();
+        received.is(&rejected("405 Method Not Allowed", "allow: GET\r\n", why)).and_is_open();
         assert_eq!(log.take(), [""; 0]);
     }
 }
@@ -140,14 +146,14 @@ async fn host_key_and_version_have_to_be_there_exactly_once() {
         for request in [opening(&[name], &[]), opening(&[], &[line])] {
             let (received, log) = answer(handler, &request).await;
             let why = format!("{name} has to be there exactly once");
-            received.is(&refused("400 Bad Request", "", &why)).and_is_open();
+            received.is(&rejected("400 Bad Request", "", &why)).and_is_open();
             assert_eq!(log.take(), [""; 0]);
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_key_is_the_base64_of_16_octets() {
+async fn a_key_is_the_base64_of_16_bytes() {
     // R6455-4.2.1-05
     for key in [
         "",
@@ -166,9 +172,9 @@ async fn a_key_is_the_base64_of_16_octets() {
         let line = format!("Sec-WebSocket-Key: {key}");
         let (received, _) = answer(handler, &opening(&["Sec-WebSocket-Key"], &[&line])).await;
         let why = "Sec-WebSocket-Key is malformed";
-        received.is(&refused("400 Bad Request", "", why)).and_is_open();
+        received.is(&rejected("400 Bad Request", "", why)).and_is_open();
     }
-    // RFC 6455 §4.1 has a key with bits behind its last octet. It counts as it was sent.
+    // RFC 6455 §4.1 has a key with bits behind its last byte. It counts as it was sent.
     for line in [
         "Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEC==",
         "Sec-WebSocket-Key:\tAQIDBAUGBwgJCgsMDQ4PEC== ",
@@ -186,23 +192,23 @@ async fn another_version_is_told_which_is_spoken() {
         let log = Log::default();
         let mut wire = connect_to(&log, handler(&log));
         let request = opening(&["Sec-WebSocket-Version", "Sec-WebSocket-Key"], &[&line]);
-        let fields = "sec-websocket-version: 13\r\nupgrade: websocket\r\nconnection: upgrade\r\n";
+        let headers = "sec-websocket-version: 13\r\nupgrade: websocket\r\nconnection: upgrade\r\n";
         let why = "only version 13 of WebSocket is spoken here";
-        let refusal = refused("426 Upgrade Required", fields, why);
+        let rejection = rejected("426 Upgrade Required", headers, why);
         // What follows is HTTP still.
-        wire.exchange(request + &get("")).await.is(&(refusal + OK)).and_is_open();
+        wire.exchange(request + &get("")).await.is(&(rejection + OK)).and_is_open();
         wire.exchange(opening(&[], &[])).await.is(&opened(ACCEPT, ""));
     }
     for version in ["", "013", "+13", "13.0", "13, 8", "-1", "256", "1000", "x", "00"] {
         let line = format!("Sec-WebSocket-Version: {version}");
         let (received, _) = answer(handler, &opening(&["Sec-WebSocket-Version"], &[&line])).await;
         let why = "Sec-WebSocket-Version is malformed";
-        received.is(&refused("400 Bad Request", "", why)).and_is_open();
+        received.is(&rejected("400 Bad Request", "", why)).and_is_open();
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_application_may_refuse_and_may_add_to_the_request() {
+async fn the_application_may_reject_and_may_add_to_the_request() {
     // R6455-4.2.2-auth
     #[derive(Clone)]
     struct User(String);
@@ -244,7 +250,7 @@ async fn another_path_is_the_inner_services() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_is_the_inner_services() {
+async fn a_request_with_a_body_is_the_inner_services() {
     // R9110-7.8-13, S-1
     let (received, log) = answer(handler, &(opening(&[], &["Content-Length: 5"]) + "hello")).await;
     received.is(OK);
@@ -289,27 +295,27 @@ async fn of_two_protocols_the_preferred_one_is_opened() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_sent_at_once_where_a_100_is_expected() {
-    // R9110-10.1.1-03. With content the request would be the inner service's.
+async fn a_rejection_is_sent_at_once_where_a_100_is_expected() {
+    // R9110-10.1.1-03. With a body the request would be the inner service's.
     let request = opening(&["Sec-WebSocket-Key"], &["Expect: 100-continue"]);
     let (received, _) = answer(handler, &request).await;
     received.starts_with("HTTP/1.1 400 Bad Request\r\n").and_is_open();
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_may_ask_for_a_login_or_redirect() {
+async fn a_rejection_may_ask_for_a_login_or_redirect() {
     // R6455-4.2.2-auth
     for (status, name, value, line) in [
         (401, "www-authenticate", "Basic realm=\"a\"", "HTTP/1.1 401 Unauthorized"),
         (302, "location", "/login", "HTTP/1.1 302 Found"),
     ] {
-        let refusing = move |log: &Log| {
+        let rejecting = move |log: &Log| {
             handler(log).on_connect(move |_| async move {
                 let response = http::Response::builder().status(status).header(name, value);
                 Err(response.body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap())
             })
         };
-        let (received, _) = answer(refusing, &opening(&[], &[])).await;
+        let (received, _) = answer(rejecting, &opening(&[], &[])).await;
         let expected = format!("{line}\r\n{name}: {value}\r\ncontent-length: 0\r\n\r\n");
         received.is(&expected).and_is_open();
     }
