@@ -66,6 +66,8 @@ pub(crate) async fn yawc(io: Upgraded, handshake: Handshake) -> Result<(), yawc:
     // and 2 MiB in fragments.
     let options = yawc::Options::default()
         .with_balanced_compression()
+        // An empty message must not be compressed: behind another one yawc 0.5 never ends doing so.
+        .with_compression_threshold(1)
         .with_limits(32 * 1024 * 1024, 32 * 1024 * 1024);
     let mut socket =
         yawc::WebSocket::from_stream_with_extensions(io, yawc::Role::Server, agreed, options)?;

@@ -1,7 +1,15 @@
-//! The same WebSocket handler three times, each with another crate that does the frames.
+//! The same WebSocket handler four times, each with another framing crate. A request to the path
+//! runs the handler of that name in `echo.rs`, which shows how the crate is given an `Upgraded`.
 //!
-//! - `/tungstenite`, `/tokio-websockets` and `/fastwebsockets` echo messages.
-//! - `measure` as the argument compares their speed instead, and ends.
+//! | path | crate | settings that matter | choose it for |
+//! |---|---|---|---|
+//! | `/tokio-websockets` | tokio-websockets | none | strictness: every case of Autobahn is OK; reading can be cancelled, so it works in `select!` |
+//! | `/tungstenite` | tokio-tungstenite | `read_buffer_size`: each read fills 128 KiB with zeros by default | the most widely used API, in clients and servers |
+//! | `/fastwebsockets` | fastwebsockets | `FragmentCollector`, or fragments are returned one by one | the least work for each message; a read that is cancelled loses bytes |
+//! | `/yawc` | yawc, feature `zlib` | `with_limits`: 1 MiB by default; `with_compression_threshold(1)`, or an empty message may block a thread for ever | permessage-deflate |
+//!
+//! `deflate.rs` is the other half of compression: it answers the client's offers. `measure` as the
+//! argument compares the speed of the crates instead, and ends.
 //!
 //! Run it, with another address than `127.0.0.1:3000` if you like:
 //!
