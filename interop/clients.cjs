@@ -36,8 +36,8 @@ async function open(options) {
     while (messages.length === 0) await new Promise((resolve) => { wake = resolve; });
     return messages.shift();
   };
-  await once(socket, 'open');
-  return { socket, receive };
+  const [[response]] = await Promise.all([once(socket, 'upgrade'), once(socket, 'open')]);
+  return { socket, receive, extensions: response.headers['sec-websocket-extensions'] };
 }
 
 async function plain() {
@@ -72,8 +72,9 @@ async function deflate() {
   const blocks = Buffer.alloc(256 << 10, randomBytes(4096));
   const large = Buffer.alloc(8 << 20, 'large');
   for (const [parameters, answer] of OFFERS) {
-    const { socket, receive } = await open({ perMessageDeflate: { threshold: 0, ...parameters } });
-    assert.equal(socket.extensions, answer);
+    const perMessageDeflate = { threshold: 0, ...parameters };
+    const { socket, receive, extensions } = await open({ perMessageDeflate });
+    assert.equal(extensions, answer);
     // This one is not compressed.
     assert.equal(await receive(), 'early');
     for (const message of ['text', 'text', '', blocks, large, 'last']) {
