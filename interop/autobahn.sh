@@ -4,8 +4,8 @@
 #
 # Usage: interop/autobahn.sh [all]
 #
-# `all` runs every case of groups 12 and 13. The default is their messages of 16 to 16,384 bytes and
-# those in fragments of 256 bytes: with every offer, and with every kind of data.
+# `all` runs every case of groups 12 and 13, which takes many minutes. The default is their messages
+# of 16 and 1,024 bytes, and those of 8,192 bytes in fragments of 256.
 . "$(dirname "$0")/lib.sh"
 
 with_python kosoku==0.1.0
@@ -25,11 +25,11 @@ run framing "$address/ws" --exclude '12.*' --exclude '13.*'
 
 start frames
 if [ "${1:-}" = all ]; then
-  limit=1200
+  limit=3600
   run deflate "$address/yawc" --include '12.*' --include '13.*'
 else
   some=()
-  for case in 1 4 7 11; do
+  for case in 1 4 11; do
     some+=(--include "12.*.$case" --include "13.*.$case")
   done
   run some-deflate "$address/yawc" "${some[@]}"
