@@ -29,8 +29,9 @@ if [ "${1:-}" = all ]; then
   run deflate "$address/yawc" --include '12.*' --include '13.*'
 else
   some=()
-  for case in 1 4 11; do
-    some+=(--include "12.*.$case" --include "13.*.$case")
+  # One by one: `12.*.1` includes 12.1.18 too.
+  for case in 12.{1..5}.{1,4,11} 13.{1..7}.{1,4,11}; do
+    some+=(--include "$case")
   done
   run some-deflate "$address/yawc" "${some[@]}"
 fi
