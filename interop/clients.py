@@ -1,9 +1,11 @@
 """Python's `websockets` as the client of an echo."""
 
+import random
 import socket
 import sys
 import urllib.parse
 
+from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.sync.client import connect
 
@@ -20,7 +22,7 @@ class Early(socket.socket):
         self.early = b""
 
 
-def main(url):
+def plain(url):
     address = urllib.parse.urlsplit(url)
     sock = Early(socket.AF_INET, socket.SOCK_STREAM)
     sock.connect((address.hostname, address.port))
@@ -42,5 +44,37 @@ def main(url):
     print("clients: Python's websockets")
 
 
+# What a client asks of permessage-deflate, and what the server has to answer.
+OFFERS = [
+    ({}, "permessage-deflate"),
+    ({"server_no_context_takeover": True}, "permessage-deflate; server_no_context_takeover"),
+    ({"client_no_context_takeover": True}, "permessage-deflate; client_no_context_takeover"),
+    ({"server_max_window_bits": 9}, "permessage-deflate; server_max_window_bits=9"),
+    ({"server_max_window_bits": 15}, "permessage-deflate; server_max_window_bits=15"),
+    ({"client_max_window_bits": 9}, "permessage-deflate"),
+]
+
+
+def deflate(url):
+    # Repeats itself after 4 KiB, which a smaller window does not see.
+    block = random.Random(1).randbytes(4096)
+    for parameters, answer in OFFERS:
+        factory = ClientPerMessageDeflateFactory(**parameters)
+        with connect(url, compression=None, extensions=[factory], max_size=None) as client:
+            assert client.response.headers["Sec-WebSocket-Extensions"] == answer, parameters
+            for message in ["text", "text", "", block * 64, "last"]:
+                client.send(message)
+                assert client.recv(timeout=30) == message
+            client.send(["frag", "ments"])
+            assert client.recv(timeout=10) == "fragments"
+    factory = ClientPerMessageDeflateFactory(server_max_window_bits=8)
+    with connect(url, compression=None, extensions=[factory]) as client:
+        assert "Sec-WebSocket-Extensions" not in client.response.headers
+        client.send("not compressed")
+        assert client.recv(timeout=10) == "not compressed"
+    print("clients: Python's websockets, compressed")
+
+
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    run, url = sys.argv[1:]
+    {"plain": plain, "deflate": deflate}[run](url)

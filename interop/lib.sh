@@ -65,6 +65,8 @@ build() {
 # start EXAMPLE: runs it on a port of its choice, and sets $address once it listens there.
 start() {
   build "$1"
+  # The loop may read it before the program's shell has opened it.
+  : >"$work/$1.log"
   "$program" 127.0.0.1:0 >"$work/$1.log" 2>&1 &
   local pid=$! deadline=$((SECONDS + 20))
   # Without this, the shell reports that the program was killed.

@@ -1,7 +1,15 @@
-//! The same WebSocket handler three times, each with another crate that does the frames.
+//! The same WebSocket handler four times, each with another framing crate. A request to the path
+//! runs the handler of that name in `echo.rs`, which shows how the crate is given an `Upgraded`.
 //!
-//! - `/tungstenite`, `/tokio-websockets` and `/fastwebsockets` echo messages.
-//! - `measure` as the argument compares their speed instead, and ends.
+//! | path | crate | settings that matter | choose it for |
+//! |---|---|---|---|
+//! | `/tokio-websockets` | tokio-websockets | none | strictness: every case of Autobahn is OK; reading can be cancelled, so it works in `select!` |
+//! | `/tungstenite` | tokio-tungstenite | `read_buffer_size`: each read fills 128 KiB with zeros by default | the most widely used API, in clients and servers |
+//! | `/fastwebsockets` | fastwebsockets | `FragmentCollector`, or fragments are returned one by one | the least work for each message; a read that is cancelled loses bytes |
+//! | `/yawc` | yawc, feature `zlib` | `with_limits`: 1 MiB by default; `with_compression_threshold(1)`, or an empty message may block a thread for ever | permessage-deflate |
+//!
+//! `deflate.rs` is the other half of compression: it answers the client's offers. `measure` as the
+//! argument compares the speed of the crates instead, and ends.
 //!
 //! Run it, with another address than `127.0.0.1:3000` if you like:
 //!
@@ -17,17 +25,15 @@
 //! ```
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
+mod deflate;
 mod echo;
 mod measure;
 
-use std::{env, error::Error, future::Future, io};
+use std::{env, error::Error, io};
 
 use axum::{Router, serve::ListenerExt};
 use tokio::net::TcpListener;
-use tower_upgrade::{
-    BoxError, IntoOutcome, UpgradeHandler, UpgradeLayer, Upgraded,
-    websocket::{Handshake, WebSocket},
-};
+use tower_upgrade::{BoxError, UpgradeHandler, UpgradeLayer, websocket::WebSocket};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
@@ -49,9 +55,10 @@ async fn main() -> Result<(), BoxError> {
 
 async fn serve(listener: TcpListener) -> io::Result<()> {
     let layer = UpgradeLayer::new()
-        .on("websocket", at("/tungstenite", echo::tungstenite))
-        .on("websocket", at("/tokio-websockets", echo::tokio_websockets))
-        .on("websocket", at("/fastwebsockets", echo::fastwebsockets))
+        .on("websocket", at("/tungstenite", WebSocket::new(echo::tungstenite)))
+        .on("websocket", at("/tokio-websockets", WebSocket::new(echo::tokio_websockets)))
+        .on("websocket", at("/fastwebsockets", WebSocket::new(echo::fastwebsockets)))
+        .on("websocket", at("/yawc", WebSocket::new(echo::yawc).agree_extensions(deflate::agree)))
         .on_failure(|error| match error.source() {
             Some(source) => println!("{error}: {source}"),
             None => println!("{error}"),
@@ -67,11 +74,6 @@ async fn serve(listener: TcpListener) -> io::Result<()> {
 }
 
 /// The handler of one path.
-fn at<F, Fut>(path: &'static str, run: F) -> impl UpgradeHandler
-where
-    F: Fn(Upgraded, Handshake) -> Fut + Send + Sync + 'static,
-    Fut: Future + Send + 'static,
-    Fut::Output: IntoOutcome,
-{
-    WebSocket::new(run).when(move |head| head.uri.path() == path)
+fn at(path: &'static str, websocket: WebSocket) -> impl UpgradeHandler {
+    websocket.when(move |head| head.uri.path() == path)
 }

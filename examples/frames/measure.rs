@@ -14,15 +14,15 @@ use tower_upgrade::BoxError;
 
 pub(crate) async fn run(address: SocketAddr) -> Result<(), BoxError> {
     println!("{CONNECTIONS} connections, medians of {ROUNDS} rounds of {ROUND:?}");
-    for (octets, in_flight) in LOADS {
+    for (bytes, in_flight) in LOADS {
         let mut rates = PATHS.map(|_| Vec::new());
-        // What else the machine does hits all of them alike if they take turns.
+        // They take turns, so that other load on the machine hits all of them alike.
         for _ in 0..ROUNDS {
             for (path, rates) in PATHS.iter().zip(&mut rates) {
-                rates.push(round(address, path, octets, in_flight).await?);
+                rates.push(round(address, path, bytes, in_flight).await?);
             }
         }
-        println!("{octets} octets, {in_flight} in flight:");
+        println!("{bytes} bytes, {in_flight} in flight:");
         let medians = rates.map(median);
         for (path, rate) in PATHS.iter().zip(medians) {
             println!("{path:>20} {rate:>9.0} /s {:>6.2}", rate / medians[0]);
@@ -34,7 +34,7 @@ pub(crate) async fn run(address: SocketAddr) -> Result<(), BoxError> {
 async fn round(
     address: SocketAddr,
     path: &str,
-    octets: usize,
+    bytes: usize,
     in_flight: u32,
 ) -> Result<f64, BoxError> {
     let mut connections = Vec::new();
@@ -44,7 +44,7 @@ async fn round(
     let start = Instant::now();
     let mut echoes = JoinSet::new();
     for connection in connections {
-        echoes.spawn(exchange(connection, octets, in_flight, start + ROUND));
+        echoes.spawn(exchange(connection, bytes, in_flight, start + ROUND));
     }
     let mut messages = 0;
     while let Some(echoed) = echoes.join_next().await {
@@ -75,12 +75,12 @@ async fn connect(address: SocketAddr, path: &str) -> Result<TcpStream, BoxError>
 /// parses nothing, as the length of an echo is known, and so costs the same for all servers.
 async fn exchange(
     mut io: TcpStream,
-    octets: usize,
+    bytes: usize,
     in_flight: u32,
     end: Instant,
 ) -> Result<u32, BoxError> {
-    let sent = frame(octets, Some([7, 11, 13, 17]))?.repeat(in_flight as usize);
-    let expected = frame(octets, None)?.repeat(in_flight as usize);
+    let sent = frame(bytes, Some([7, 11, 13, 17]))?.repeat(in_flight as usize);
+    let expected = frame(bytes, None)?.repeat(in_flight as usize);
     let mut received = vec![0; expected.len()];
     let mut messages = 0;
     while Instant::now() < end {
@@ -103,18 +103,18 @@ async fn exchange(
 }
 
 /// A binary message of zeros in one frame, RFC 6455 §5.2.
-fn frame(octets: usize, mask: Option<[u8; 4]>) -> Result<Vec<u8>, BoxError> {
+fn frame(bytes: usize, mask: Option<[u8; 4]>) -> Result<Vec<u8>, BoxError> {
     let masked = if mask.is_some() { 0x80 } else { 0 };
     let mut frame = vec![0x82];
-    if octets < 126 {
-        frame.push(masked + u8::try_from(octets)?);
+    if bytes < 126 {
+        frame.push(masked + u8::try_from(bytes)?);
     } else {
         frame.push(masked + 126);
-        frame.extend(u16::try_from(octets)?.to_be_bytes());
+        frame.extend(u16::try_from(bytes)?.to_be_bytes());
     }
     frame.extend(mask.iter().flatten());
     // A zero that is masked is the mask.
-    frame.extend(mask.unwrap_or_default().iter().cycle().take(octets));
+    frame.extend(mask.unwrap_or_default().iter().cycle().take(bytes));
     Ok(frame)
 }
 
@@ -123,8 +123,8 @@ fn median(mut rates: Vec<f64>) -> f64 {
     rates[rates.len() / 2]
 }
 
-const PATHS: [&str; 3] = ["/tungstenite", "/tokio-websockets", "/fastwebsockets"];
-/// Octets of a message, and messages that are sent before the first echo is waited for.
+const PATHS: [&str; 4] = ["/tungstenite", "/tokio-websockets", "/fastwebsockets", "/yawc"];
+/// Bytes of a message, and messages that are sent before the first echo is waited for.
 const LOADS: [(usize, u32); 4] = [(64, 1), (64, 32), (16 * 1024, 1), (16 * 1024, 8)];
 /// A masked close frame with code 1000.
 const CLOSE: &[u8] = &[0x88, 0x82, 0, 0, 0, 0, 3, 232];

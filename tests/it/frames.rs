@@ -1,9 +1,12 @@
-//! WebSocket messages with each framing crate. The client is another crate.
+//! Messages through each framing crate, with another crate as the client.
+
+#[path = "../../examples/frames/deflate.rs"]
+mod deflate;
 
 use std::future::Future;
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::io::DuplexStream;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
 use tokio_tungstenite::{
     WebSocketStream, client_async,
     tungstenite::{
@@ -50,7 +53,75 @@ async fn fastwebsockets() {
     broken_frame(echo::fastwebsockets).await;
 }
 
-/// The server has the first message before the handshake is done.
+#[tokio::test(start_paused = true)]
+async fn yawc() {
+    messages(echo::yawc).await;
+    large_message(echo::yawc).await;
+    broken_frame(echo::yawc).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn yawc_compresses_if_it_was_agreed_to() {
+    let websocket = WebSocket::new(echo::yawc).agree_extensions(deflate::agree);
+    let log = Log::default();
+    let mut io = Wire::serve(UpgradeLayer::new().on("websocket", websocket).layer(inner(&log))).io;
+    let request = "GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
+    io.write_all(request.as_bytes()).await.unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(io.read_u8().await.unwrap());
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    assert!(head.contains("\r\nsec-websocket-extensions: permessage-deflate\r\n"), "{head}");
+
+    // "Hello", the same from the context, and an empty message, RFC 7692 §7.2.3. The mask is zero.
+    let messages: [&[u8]; 3] = [
+        b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\x00",
+        b"\xc1\x85\0\0\0\0\xf2\x00\x11\x00\x00",
+        b"\xc1\x81\0\0\0\0\x00",
+    ];
+    for (message, first) in messages.into_iter().zip([0xc1, 0xc1, 0x81]) {
+        io.write_all(message).await.unwrap();
+        assert_eq!(io.read_u8().await.unwrap(), first);
+        let length = usize::from(io.read_u8().await.unwrap());
+        io.read_exact(&mut vec![0; length]).await.unwrap();
+    }
+}
+
+#[test]
+fn an_offer_of_permessage_deflate_is_agreed_to_as_far_as_yawc_implements_it() {
+    for (offers, answer) in [
+        ("permessage-deflate", Some("permessage-deflate")),
+        ("permessage-deflate; client_max_window_bits", Some("permessage-deflate")),
+        ("permessage-deflate; client_max_window_bits=8", Some("permessage-deflate")),
+        (
+            "permessage-deflate; server_max_window_bits = \"10\"; client_no_context_takeover",
+            Some("permessage-deflate; server_max_window_bits=10; client_no_context_takeover"),
+        ),
+        (
+            "permessage-deflate; server_max_window_bits=8, permessage-deflate; server_no_context_takeover",
+            Some("permessage-deflate; server_no_context_takeover"),
+        ),
+        ("x-other, permessage-deflate", Some("permessage-deflate")),
+        ("x-other", None),
+        ("permessage-deflate; server_max_window_bits", None),
+        ("permessage-deflate; server_max_window_bits=7", None),
+        ("permessage-deflate; server_max_window_bits=16", None),
+        ("permessage-deflate; server_max_window_bits=09", None),
+        ("permessage-deflate; client_max_window_bits=16", None),
+        ("permessage-deflate; server_no_context_takeover=1", None),
+        ("permessage-deflate; server_no_context_takeover; server_no_context_takeover", None),
+        ("permessage-deflate; unknown", None),
+    ] {
+        let agreed = deflate::agree(offers);
+        assert_eq!(agreed.as_ref().map(|value| value.to_str().unwrap()), answer, "{offers}");
+    }
+}
+
+/// The first message reaches the server before the handshake is complete.
 async fn messages<F, Fut>(run: F)
 where
     F: Fn(Upgraded, Handshake) -> Fut + Send + Sync + 'static,
@@ -86,7 +157,7 @@ where
     assert_eq!(log.take(), [""; 0]);
 }
 
-/// The message is larger than the pipe, so the handler reads and writes in turns.
+/// A message larger than the pipe: the handler reads and writes in turns.
 async fn large_message<F, Fut>(run: F)
 where
     F: Fn(Upgraded, Handshake) -> Fut + Send + Sync + 'static,
@@ -100,7 +171,7 @@ where
     assert_eq!(receive(&mut client).await, Message::binary(bytes));
 }
 
-/// An error of a framing crate closes the connection and is reported.
+/// A frame that breaks the protocol ends the connection, and the error is reported.
 async fn broken_frame<F, Fut>(run: F)
 where
     F: Fn(Upgraded, Handshake) -> Fut + Send + Sync + 'static,
@@ -140,5 +211,5 @@ async fn receive(client: &mut WebSocketStream<Early<DuplexStream>>) -> Message {
     client.next().await.unwrap().unwrap()
 }
 
-/// How many bytes a pipe holds in each direction.
+/// Bytes that a pipe holds in each direction.
 const PIPE: usize = 64 * 1024;
