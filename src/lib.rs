@@ -111,8 +111,9 @@
 //! The HTTP server forgets a connection once it is upgraded, and so does its graceful shutdown.
 //! [`UpgradeLayer::connections`] does not: [`Connections`] counts them, tells their handlers to
 //! end ([`Upgraded::draining`]), waits, and after a deadline aborts what is left. While it drains,
-//! requests that a handler would take over get a 503 and the end of the connection, and all others
-//! are served.
+//! requests that a handler would take over get a 503 and the end of the connection. All others are
+//! served, and so are those for a protocol that is [optional](UpgradeHandler::is_optional).
+//! [`Upgraded::close`] ends a connection so that the client receives everything.
 //!
 //! # Limits
 //!
@@ -191,8 +192,8 @@
 //! connection that was switched may have a second outcome, when it fails.
 //!
 //! The reasons of the outcome `rejected` are those that your handlers give with
-//! [`Rejection::with_reason`], and those of the feature `websocket`: `method`, `host`, `version`,
-//! `key`, `origin`, `extensions` and `offer`. No client can make another one.
+//! [`Rejection::with_reason`], and those of the features `websocket`: `method`, `host`, `version`,
+//! `key`, `origin`, `extensions` and `offer`, and `h2c`: `host`. No client can make another one.
 //!
 //! Of the same run before the shutdown, by way of Prometheus, without the types and the buckets:
 //!

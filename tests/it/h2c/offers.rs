@@ -24,7 +24,7 @@ async fn is_upgraded(lines: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_good_offer_is_taken_however_its_connection_field_is_written() {
+async fn a_good_offer_is_taken_however_its_connection_header_is_written() {
     // R7540-3.2-01, NET-08, NET-09, NET-10, NGH-03, TOM-16, TOM-20, TOM-21, VTX-01, VTX-24.
     // The 101 says `h2c`, and has no HTTP2-Settings: R7540-3.2-04, R7540-3.2.1-03.
     let rest = format!("Upgrade: h2c\r\nHTTP2-Settings: {CURL}\r\n");
