@@ -1,17 +1,63 @@
-//! Tower middleware that switches protocols on HTTP/1.1 connections.
+//! Tower middleware that switches protocols on HTTP/1.1 connections: to WebSocket, to HTTP/2, or to a
+//! protocol of your own.
 //!
-//! A client may offer to speak another protocol on the connection that it sends a request on
-//! (`Upgrade`, RFC 9110 §7.8): WebSocket, HTTP/2, or one of your own. [`UpgradeLayer`] goes around
-//! any tower service. A request that offers a protocol that a handler is registered for, and that
-//! the handler accepts, is answered with `101 Switching Protocols`, and the handler gets the
-//! connection. Every other request reaches the service inside as if the layer were not there.
+//! A client may offer to speak another protocol on the connection that it sends a request on (the
+//! `Upgrade` header, RFC 9110 §7.8). [`UpgradeLayer`] wraps any tower service. It answers such a request
+//! with `101 Switching Protocols` and hands the connection to your code. Every other request reaches
+//! the inner service as if the layer were not there.
 //!
-//! What takes care to get right is done here, once: the fields over all their lines, versions,
-//! and limits; content that is read to its end before the switch, so that no octet of it is taken
-//! for the new protocol; the 100 that precedes the 101; a handler that runs only on the connection
-//! that got this 101; and octets that the client sent early.
+//! # A WebSocket in axum
 //!
-//! # Example
+//! [`on_inner`](UpgradeLayer::on_inner) has your routes decide, and `websocket::Offer` is an extractor: it
+//! has checked the handshake and the `Origin`. A framing crate of your choice speaks the messages; here
+//! it is tokio-websockets.
+//!
+#![cfg_attr(all(feature = "axum", feature = "websocket"), doc = "```")]
+#![cfg_attr(not(all(feature = "axum", feature = "websocket")), doc = "```ignore")]
+//! use axum::{Router, extract::Path, routing::any};
+//! use futures_util::{SinkExt, TryStreamExt};
+//! use tokio_websockets::{Error, Message, ServerBuilder};
+//! use tower_upgrade::{Switch, UpgradeLayer, Upgraded, websocket::Offer};
+//!
+//! async fn room(ws: Offer, Path(room): Path<String>) -> Switch {
+//!     ws.switch(move |io, _agreed| echo(io, room))
+//! }
+//!
+//! async fn echo(io: Upgraded, room: String) -> Result<(), Error> {
+//!     let mut socket = ServerBuilder::new().serve(io);
+//!     while let Some(message) = socket.try_next().await? {
+//!         let Some(text) = message.as_text() else { continue };
+//!         socket.send(Message::text(format!("{room}: {text}"))).await?;
+//!     }
+//!     Ok(())
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let app = Router::new()
+//!     .route("/rooms/{room}", any(room))
+//!     .layer(UpgradeLayer::new().on_inner("websocket").for_axum())
+//!     .layer(UpgradeLayer::outermost());
+//!
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+//! let address = listener.local_addr()?;
+//! tokio::spawn(async { axum::serve(listener, app).await });
+//!
+//! let client = tokio::net::TcpStream::connect(address).await?;
+//! let url = format!("ws://{address}/rooms/lobby");
+//! let (mut client, _response) = tokio_tungstenite::client_async(url, client).await?;
+//! client.send("hello".into()).await?;
+//! assert_eq!(client.try_next().await?, Some("lobby: hello".into()));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`guide::migration`] puts this beside axum's own `WebSocketUpgrade`, line by line.
+//!
+//! # A protocol of your own
+//!
+//! [`on`](UpgradeLayer::on) registers a handler, which gets the request and decides by itself. This is
+//! a layer around a service of hyper; in axum it is the same.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -60,66 +106,100 @@
 //! # }
 //! ```
 //!
-//! With axum, the layer goes on a `Router`, after its routes and its fallback:
-//! `Router::new().route(…).layer(layer)`; on one route; or around a whole `Router`:
-//! `layer.layer(app)`. If in doubt, put it around. On a nested `Router` a handler is asked only for
-//! the routes there, and sees the path without the prefix; on `get(…)` it sees other methods as well.
+//! # Where the layer goes
 //!
-//! # The server has to let go of its connections
+//! In axum, put the layer on the `Router` after the routes, and [`UpgradeLayer::outermost`] after all
+//! other layers:
 //!
-//! hyper does so if its connection is served `.with_upgrades()`, hyper-util's `auto` builder if
-//! it is served with `serve_connection_with_upgrades`, and `axum::serve` always does. Otherwise
-//! the client gets its 101 and then the end of the connection, and
-//! [`on_failure`](UpgradeLayer::on_failure) hears what is missing.
+//! ```text
+//! Router::new().route(…)
+//!     .layer(upgrades.for_axum())
+//!     .layer(TraceLayer::new_for_http())
+//!     .layer(UpgradeLayer::outermost())
+//! ```
+//!
+//! [`on_inner`](UpgradeLayer::on_inner) leaves paths and methods to the routes. A handler given to
+//! [`on`](UpgradeLayer::on) is asked for every request that reaches the layer, also for paths without a
+//! route: narrow it with [`when`](UpgradeHandler::when), or put its layer on a route. [`guide::placement`]
+//! has a table of the places.
 //!
 //! # Layer order
 //!
-//! Layers outside of this one see the request and the 101; nothing but the handler sees what
-//! follows, and no compression, time limit or trace outside applies to it. So what decides whether a
-//! client may connect at all belongs outside, or into the handler.
+//! Put [`UpgradeLayer::outermost`] around everything; then a handler runs if and only if its 101 leaves
+//! the server. Without it, the layer goes by what the server asks the body of the 101, which some
+//! layers hide and a few imitate.
 //!
-//! A layer outside that answers something else in place of the 101, such as a time limit, is
-//! respected: the handler does not run. To tell, this layer relies on the HTTP server asking the
-//! body of the 101 whether it has ended, and how long it is. So:
+//! | outer layer | works without `outermost()` | works with it | why |
+//! |---|---|---|---|
+//! | reads or changes headers, extensions or the URI | yes | yes | the status and the body of the 101 stay |
+//! | sets `Connection` on every response | no: a malformed 101 | yes | a 101 needs the option `upgrade` in `Connection`, and `outermost()` puts it back |
+//! | authentication, sessions, CSRF, rate limits | yes | yes | a request that may pass is passed on, and its 101 comes back as it is |
+//! | limits of time, concurrency or load; calls on another task | yes | yes | the response stays |
+//! | routes, nests, merges or boxes | yes | yes | a box passes the server's questions on |
+//! | wraps the response body and passes its size on (trace, compression by default) | yes | yes | the server's questions reach the body |
+//! | wraps the response body and hides its end or its size (`ResponseBodyTimeoutLayer`, `DecompressionLayer`, streams) | no: 101, then EOF | yes | the server's questions do not reach the body |
+//! | reads the response body and makes a new one | no: 101, then EOF | yes | the body of the 101 is gone |
+//! | wraps or replaces the request body (`RequestBodyTimeoutLayer`, metrics) | yes | yes | the head says how long the body is |
+//! | holds the response until the request's extensions are dropped | no for `WebSocket`: 101, then EOF | no for `WebSocket`: 503 | its `Handshake` keeps the request; `on_inner` does not |
+//! | makes a new request without the old one's extensions | no: forwarded | no: forwarded | hyper's promise of the connection is one of them |
 //!
-//! - A layer outside that hides this from the body, such as tower-http's
-//!   `ResponseBodyTimeoutLayer`, or that reads response bodies and makes new ones, has the client
-//!   get its 101 and then the end. Put it inside. The same goes for `RequestBodyTimeoutLayer`,
-//!   which hides that a request has no content, so that it is forwarded.
-//! - A layer that changes the status of the 101 and keeps its body is noticed, unless the new status
-//!   has no content (204 and 304), or a layer has asked the body for its size before. A layer that
-//!   asks both questions itself, and then answers something else, is not noticed. Make a new
-//!   response instead.
-//! - axum replaces the body of the response to HEAD. Where a handler takes HEAD over, put the layer
-//!   around the `Router`; on the `Router` or a route, such a client gets its 101 and then the end.
+//! An outer layer that answers something else in place of the 101, such as a time limit, is respected:
+//! the handler does not run. Without `outermost()` a layer escapes notice if it changes the status in
+//! place to 204 or 304, or after something asked the body for its size; or if it asks the body all that
+//! a server asks, and then answers something else.
 //!
-//! Layers that need a body with a default, such as tower-http's `CorsLayer` and `TimeoutLayer`, fit
-//! outside if the inner service's body has one.
+//! axum replaces the body of every response to HEAD behind `Router::layer`. Where a handler takes HEAD
+//! over, put the layers around the `Router`, or the client gets its 101 and then EOF.
+//!
+//! The table comes from 197 stacks of published layers and 51 that misbehave, each tried on the wire: see
+//! `interop/layers` in the repository.
+//!
+//! # The server has to hand over connections
+//!
+//! `axum::serve` does. With hyper, serve connections `.with_upgrades()`, and with hyper-util's `auto`
+//! builder by `serve_connection_with_upgrades`. Otherwise the client gets its 101 and then EOF, and
+//! [`on_failure`](UpgradeLayer::on_failure) hears which call is missing.
+//!
+//! Leave hyper's `pipeline_flush` off, which is its default. With it, hyper loses the whole 101 if bytes
+//! of the new protocol came right after the request, and no layer can notice.
+//!
+//! An nginx in front speaks HTTP/1.0 unless it has `proxy_http_version 1.1`, and passes no `Upgrade` on
+//! unless it is told to. Such requests are forwarded, and counted as
+//! [`Declined::request`](Declined#structfield.request).
 //!
 //! # What is forwarded
 //!
-//! Requests of another version than HTTP/1.1, CONNECT and TRACE; requests without an `upgrade`
-//! option in `Connection`, or whose `Connection` or `Upgrade` is malformed, has more than 64
-//! members or more than 8 KiB; requests that offer nothing that a handler is registered for and
-//! [accepts](UpgradeHandler::accepts); and requests with content of unknown length, more than the
-//! handler's [limit](UpgradeHandler::body_limit), other than the head announces, or expected by an
-//! `Expect` that hyper would leave unanswered. hyper's `OnUpgrade`, its promise of the connection, is
-//! then still in the request's extensions, for whoever may want it inside.
+//! These requests reach the inner service, with hyper's `OnUpgrade` still in their extensions:
+//!
+//! - requests of another version than HTTP/1.1, CONNECT and TRACE
+//! - requests without the option `upgrade` in `Connection`
+//! - requests whose `Connection` or `Upgrade` is malformed, or has more than 64 members or 8 KiB
+//! - requests that offer nothing that a handler is registered for and
+//!   [accepts](UpgradeHandler::accepts)
+//! - requests with a body that the handler does not [take](UpgradeHandler::body_limit), that
+//!   contradicts its head, or that waits for a `100 Continue` that hyper would not send
 //!
 //! # Shutdown
 //!
-//! The HTTP server forgets a connection once it is upgraded, and so does its graceful shutdown.
-//! [`UpgradeLayer::connections`] does not: [`Connections`] counts them, tells their handlers to
-//! end ([`Upgraded::draining`]), waits, and after a deadline aborts what is left. While it drains,
-//! requests that a handler would take over get a 503 and the end of the connection. All others are
-//! served, and so are those for a protocol that is [optional](UpgradeHandler::is_optional).
-//! [`Upgraded::close`] ends a connection so that the client receives everything.
+//! A graceful shutdown of the HTTP server does not know of upgraded connections. [`Connections`], which
+//! [`UpgradeLayer::connections`] returns, counts them, tells their handlers to end
+//! ([`Upgraded::draining`]), waits, and aborts the rest at a deadline.
+//! [`Upgraded::close`] ends a connection so that the client receives everything that was written.
 //!
 //! # Limits
 //!
-//! A handshake may take [10 seconds](UpgradeLayer::handshake_timeout) altogether. How many upgraded
-//! connections there may be is [not limited](UpgradeLayer::max_connections) unless you say so. The
-//! first needs the timer of a tokio runtime, as `#[tokio::main]` has it.
+//! A handshake may take [10 seconds](UpgradeLayer::handshake_timeout) in all, which needs the timer of a
+//! tokio runtime, as `#[tokio::main]` has it. The number of upgraded connections is
+//! [not limited](UpgradeLayer::max_connections) unless you say so. A request body is limited by its
+//! handler, to nothing by default.
+//!
+//! # Security
+//!
+//! - A browser lets any page open a WebSocket to any host, with that host's cookies. `websocket::Origins`
+//!   allows pages of the same host by default; name a list if cookies matter.
+//! - Layers outside of [`UpgradeLayer`] see the request and its 101, and nothing that follows. Decide who
+//!   may connect there, in the routes, or in the handler.
+//! - `h2c` has two dangers of its own: read about them in its module before you register it.
 //!
 //! # Cancel safety
 //!
@@ -129,7 +209,7 @@
 //! # What this crate does not do
 //!
 //! It does not frame WebSocket messages, speak TLS, or switch on HTTP/2 and HTTP/3, which have no
-//! `Upgrade`. It makes no connections: it is for servers.
+//! `Upgrade`. It opens no connections: it is for servers.
 //!
 //! # Features
 //!
@@ -137,81 +217,21 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
-//! | `websocket` | `websocket::WebSocket` and `websocket::Offer`, the opening handshake of RFC 6455 |
-//! | `h2c` | `h2c::H2c`, HTTP/2 by upgrade in cleartext (RFC 7540 §3.2); read about its two dangers first |
+//! | `axum` | `Offer` as an extractor, `Switch` and `Rejection` as responses, `UpgradeLayer::for_axum`; depends on axum-core only |
+//! | `websocket` | `websocket::Offer` and `websocket::WebSocket`, the opening handshake of RFC 6455 |
+//! | `h2c` | `h2c::H2c`, HTTP/2 by upgrade in cleartext (RFC 7540 §3.2) |
 //! | `tracing` | a span for each request that a handler takes over, and events |
 //! | `metrics` | counters, a gauge and a histogram, through the `metrics` facade |
 //!
-//! # Logs
-//!
-//! With the feature `tracing`, the span `upgrade` has the fields `protocol`, `method` and `path`,
-//! and follows from the span of the request. What the handler runs is inside of it.
-//!
-//! | event | level | fields |
-//! |---|---|---|
-//! | `declined` | debug, outside the span | `reason`, as in [`Declined`]; `method`, `path` |
-//! | `turned away` | info, outside the span | `outcome`: `at_capacity` or `drained`; `protocol`, `method`, `path` |
-//! | `rejected` | info | `status`; `reason`, if the [`Rejection`] has one; with the reason `origin`, `origin` and the `host` that it was compared with; outside the span also `protocol`, `method`, `path`, if the inner service returned the [`Rejection`] |
-//! | `switched` | info | |
-//! | `ended` | info | `duration`; `read` and `written` in bytes, until a `downcast` |
-//! | the text of an [`UpgradeError`] | warn; error for a panic | `kind`, `source` |
-//!
-//! What the example `graceful` logs, with `RUST_LOG=tower_upgrade=debug` and here without the
-//! timestamps, of one client that comes and goes, one whose handshake is malformed, one that asks
-//! for what nobody takes, one that breaks off, one that is told of the shutdown, one that is left at
-//! its deadline, and one that comes during it:
-//!
-//! ```text
-//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
-//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=548.728µs read=19 written=11
-//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: rejected status=400 reason="key"
-//! DEBUG tower_upgrade: declined reason="unregistered" method=GET path="/"
-//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
-//!  WARN upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: the handler failed kind=Handler source=WebSocket protocol error: Connection reset without closing handshake source.sources=[Connection reset without closing handshake]
-//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=223.403µs read=0 written=0
-//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
-//!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: switched
-//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=704.693209ms read=8 written=14
-//!  INFO tower_upgrade: turned away outcome="drained" protocol=websocket method=GET path="/ws"
-//!  WARN upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: the connection was left at the deadline of the shutdown kind=Aborted
-//!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: ended duration=2.204606586s read=0 written=0
-//! ```
-//!
-//! # Metrics
-//!
-//! With the feature `metrics`:
-//!
-//! | name | kind | labels |
-//! |---|---|---|
-//! | `http_upgrades_total` | counter | `protocol`; `outcome`: `switched`, `rejected`, `at_capacity`, `drained`, `timed_out`, `failed`, `panicked`, `aborted`; `reason`, if a [`Rejection`] has one |
-//! | `http_upgrades_declined_total` | counter | `reason`: `request`, `connection`, `upgrade`, `unregistered`, `content`, `unaccepted`, `capacity`, as in [`Declined`] |
-//! | `http_upgrades_active` | gauge, connections | `protocol` |
-//! | `http_upgrade_duration_seconds` | histogram, seconds from the switch to the end | `protocol` |
-//!
-//! The label `protocol` is the registered name, without a version that a client may choose. A
-//! connection that was switched may have a second outcome, when it fails.
-//!
-//! The reasons of the outcome `rejected` are those that your handlers give with
-//! [`Rejection::with_reason`], and those of the features `websocket`: `method`, `host`, `version`,
-//! `key`, `origin`, `extensions` and `offer`, and `h2c`: `host`. No client can make another one.
-//!
-//! Of the same run before the shutdown, by way of Prometheus, without the types and the buckets:
-//!
-//! ```text
-//! http_upgrades_total{protocol="websocket",outcome="switched"} 4
-//! http_upgrades_total{protocol="websocket",outcome="rejected",reason="key"} 1
-//! http_upgrades_total{protocol="websocket",outcome="failed"} 1
-//! http_upgrades_declined_total{reason="unregistered"} 1
-//! http_upgrades_active{protocol="websocket"} 2
-//! http_upgrade_duration_seconds_sum{protocol="websocket"} 0.0007721309999999999
-//! http_upgrade_duration_seconds_count{protocol="websocket"} 2
-//! ```
+//! [`guide::operating`] lists the events and the metrics.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]
 mod axum;
 mod connections;
 mod error;
+#[cfg(doc)]
+pub mod guide;
 #[cfg(feature = "h2c")]
 #[cfg_attr(docsrs, doc(cfg(feature = "h2c")))]
 pub mod h2c;
@@ -253,6 +273,6 @@ pub use crate::{
     },
 };
 
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "axum", feature = "websocket"))]
 #[doc = include_str!("../README.md")]
 struct ReadmeDoctests;

@@ -37,7 +37,7 @@ impl Observer {
                 Decline::Connection => &mut declined.connection,
                 Decline::Upgrade => &mut declined.upgrade,
                 Decline::Unregistered => &mut declined.unregistered,
-                Decline::Content => &mut declined.content,
+                Decline::Body => &mut declined.body,
                 Decline::Unaccepted => &mut declined.unaccepted,
                 Decline::Capacity => &mut declined.capacity,
             } += 1;

@@ -21,7 +21,7 @@ pub struct Stats {
     pub at_capacity: u64,
     /// Requests that were refused because the layer drains.
     pub drained: u64,
-    /// Requests with an `Upgrade` field that went to the inner service, by reason.
+    /// Requests with an `Upgrade` header that went to the inner service, by reason.
     pub declined: Declined,
     /// Handshakes that took longer than [`UpgradeLayer::handshake_timeout`](crate::UpgradeLayer::handshake_timeout).
     pub timed_out: u64,
@@ -34,13 +34,14 @@ pub struct Stats {
     pub aborted: u64,
 }
 
-/// How many requests with an `Upgrade` field went to the inner service, by reason.
+/// How many requests with an `Upgrade` header went to the inner service, by reason.
 ///
 /// See [`Connections::stats`](crate::Connections::stats) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Declined {
-    /// The method is CONNECT or TRACE, or the version is not HTTP/1.1.
+    /// The method is CONNECT or TRACE, or the version is not HTTP/1.1. The usual reason is a proxy in
+    /// front that speaks HTTP/1.0, as nginx does without `proxy_http_version 1.1`.
     pub request: u64,
     /// `Connection` has no `upgrade` option, is malformed, or is over a limit.
     pub connection: u64,
@@ -48,9 +49,9 @@ pub struct Declined {
     pub upgrade: u64,
     /// No handler is registered for what is offered.
     pub unregistered: u64,
-    /// There is more content than the handler takes, its length is not known, or it waits for a
-    /// 100 that would not come.
-    pub content: u64,
+    /// The body is longer than the handler takes, is chunked and the handler reads no such body,
+    /// contradicts its head, or waits for a `100 Continue` that hyper would not send.
+    pub body: u64,
     /// No handler [accepted](crate::UpgradeHandler::accepts).
     pub unaccepted: u64,
     /// There was no place: the limit was reached and

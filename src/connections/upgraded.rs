@@ -21,15 +21,15 @@ use crate::negotiation::protocol::Protocol;
 
 /// A connection that was switched to another protocol.
 ///
-/// Reads and writes the octets of the new protocol with tokio's [`AsyncRead`] and
-/// [`AsyncWrite`], vectored writes included. The first octet read is the first one behind the
-/// request: what the client sent early, and the HTTP server read ahead, comes first. Dropping it
-/// closes the connection.
+/// Reads and writes the bytes of the new protocol with tokio's [`AsyncRead`] and [`AsyncWrite`],
+/// vectored writes included. The first byte read is the first one after the request: bytes that the
+/// client sent early, and that the HTTP server read ahead, come first. [`close`](Self::close) ends the
+/// connection so that the client receives everything. Dropping it closes the socket at once.
 ///
 /// # Cancel safety
 ///
-/// It is that of the connection that the HTTP server was given; nothing is buffered on top of it
-/// but the octets that were read ahead, and those stay until they are read.
+/// It is that of the connection that the HTTP server was given. Nothing is buffered on top of it but
+/// the bytes that were read ahead, and those stay until they are read.
 ///
 /// # Example
 ///
@@ -81,7 +81,7 @@ pub struct Upgraded {
     meter: Meter,
 }
 
-/// Counts octets, and reports them when the connection is dropped.
+/// Counts bytes, and reports them when the connection is dropped.
 #[derive(Debug)]
 struct Meter {
     session: Arc<Session>,
@@ -124,12 +124,12 @@ impl Upgraded {
     /// let switch = Switch::to(|mut io: Upgraded| async move {
     ///     let draining = io.draining();
     ///     tokio::pin!(draining);
-    ///     let mut octets = [0; 1024];
+    ///     let mut bytes = [0; 1024];
     ///     loop {
     ///         tokio::select! {
-    ///             read = io.read(&mut octets) => match read? {
+    ///             read = io.read(&mut bytes) => match read? {
     ///                 0 => return io.shutdown().await,
-    ///                 read => io.write_all(&octets[..read]).await?,
+    ///                 read => io.write_all(&bytes[..read]).await?,
     ///             },
     ///             () = &mut draining => {
     ///                 io.write_all(b"goodbye\n").await?;
@@ -201,7 +201,7 @@ impl Upgraded {
         self.meter.session.draining()
     }
 
-    /// Takes the connection apart into the IO that the HTTP server was given and the octets that
+    /// Takes the connection apart into the IO that the HTTP server was given and the bytes that
     /// it had already read from it.
     ///
     /// `T` is the tokio type, such as `TcpStream`, wherever the server was given it in
@@ -209,7 +209,7 @@ impl Upgraded {
     /// behind hyper-util's `auto` builder.
     ///
     /// From then on the connection is known only as long as what the handler runs: take
-    /// [`draining`](Self::draining) before, and end with the connection. Its octets are not
+    /// [`draining`](Self::draining) before, and end with the connection. Its bytes are not
     /// counted any more.
     ///
     /// # Errors
@@ -260,7 +260,7 @@ impl Upgraded {
 pub struct Downcast<T> {
     /// The IO that the HTTP server was given.
     pub io: T,
-    /// The octets behind the request that were already read from `io`. They come first.
+    /// The bytes behind the request that were already read from `io`. They come first.
     pub read_ahead: Bytes,
     /// The protocol that was negotiated.
     pub protocol: Protocol<'static>,
@@ -281,8 +281,8 @@ impl AsyncRead for Upgraded {
 
 impl Upgraded {
     fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(octets)) = written {
-            self.meter.written += octets as u64;
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.meter.written += bytes as u64;
         }
         written
     }

@@ -52,7 +52,7 @@ pub(crate) enum Decline {
     Connection,
     Upgrade,
     Unregistered,
-    Content,
+    Body,
     Unaccepted,
     Capacity,
 }
@@ -99,7 +99,7 @@ where
             Length::Chunked => candidate.reads_chunked_body(),
         };
         let Some(body) = body.filter(fits) else {
-            decline = decline.max(Decline::Content);
+            decline = decline.max(Decline::Body);
             return None;
         };
         if !candidate.accepts(head, &protocol) {

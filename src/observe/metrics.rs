@@ -18,7 +18,7 @@ pub(crate) fn declined(decline: Decline) {
         Decline::Connection => declined!("connection"),
         Decline::Upgrade => declined!("upgrade"),
         Decline::Unregistered => declined!("unregistered"),
-        Decline::Content => declined!("content"),
+        Decline::Body => declined!("body"),
         Decline::Unaccepted => declined!("unaccepted"),
         Decline::Capacity => declined!("capacity"),
     };

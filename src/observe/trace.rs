@@ -143,7 +143,7 @@ fn reason(decline: Decline) -> &'static str {
         Decline::Connection => "connection",
         Decline::Upgrade => "upgrade",
         Decline::Unregistered => "unregistered",
-        Decline::Content => "content",
+        Decline::Body => "body",
         Decline::Unaccepted => "unaccepted",
         Decline::Capacity => "capacity",
     }

@@ -368,3 +368,9 @@ fn assert_debug_starts(value: &impl std::fmt::Debug, start: &str) {
     let text = format!("{value:?}");
     assert!(text.starts_with(start), "{text} does not start with {start}");
 }
+
+#[test]
+fn the_readme_names_the_rust_version_of_the_manifest() {
+    let sentence = format!("Rust {} is the oldest", env!("CARGO_PKG_RUST_VERSION"));
+    assert!(include_str!("../../README.md").contains(&sentence), "{sentence}");
+}

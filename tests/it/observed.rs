@@ -200,7 +200,7 @@ fn a_declined_request_is_seen_with_its_reason() {
         ("upgrade", layer(), get("Connection: upgrade\r\nUpgrade: foo;\r\n")),
         ("unregistered", layer(), get("Connection: upgrade\r\nUpgrade: bar\r\n")),
         (
-            "content",
+            "body",
             layer(),
             post("Connection: upgrade\r\nUpgrade: foo\r\nContent-Length: 1\r\n", "x"),
         ),

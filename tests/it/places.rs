@@ -283,7 +283,7 @@ async fn requests_that_are_forwarded_are_counted_by_their_reason() {
         declined.connection,
         declined.upgrade,
         declined.unregistered,
-        declined.content,
+        declined.body,
         declined.unaccepted,
         declined.capacity,
     ];

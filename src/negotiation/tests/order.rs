@@ -125,9 +125,9 @@ fn a_request_that_is_not_taken_has_the_reason_that_was_closest() {
         (format!("{offer}foo;x"), Some(0), Decline::Upgrade),
         (format!("{offer}nope"), Some(0), Decline::Unregistered),
         (format!("{offer}nope"), None, Decline::Unregistered),
-        (format!("{offer}foo, nope"), Some(6), Decline::Content),
-        (format!("{offer}nope, bar"), None, Decline::Content),
-        (format!("expect: x, 100-continue\n{offer}foo"), Some(5), Decline::Content),
+        (format!("{offer}foo, nope"), Some(6), Decline::Body),
+        (format!("{offer}nope, bar"), None, Decline::Body),
+        (format!("expect: x, 100-continue\n{offer}foo"), Some(5), Decline::Body),
         (format!("{offer}nope, bar"), Some(0), Decline::Unaccepted),
     ] {
         for preference in [Preference::Client, Preference::Server] {

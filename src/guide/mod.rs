@@ -1,0 +1,11 @@
+//! Guide: pages about one question each, without code of the crate.
+//!
+//! - [`placement`]: where the layer goes in an axum app, and which requests reach a handler there
+//! - [`migration`]: from axum's `WebSocketUpgrade`, line by line
+//! - [`recipes`]: cookies and headers on the 101, a limit for each address, tonic
+//! - [`operating`]: logs and metrics
+
+pub mod migration;
+pub mod operating;
+pub mod placement;
+pub mod recipes;

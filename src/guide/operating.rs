@@ -1,0 +1,66 @@
+//! Operating: the events of the feature `tracing`, and the metrics of the feature `metrics`.
+//!
+//! # Logs
+//!
+//! With the feature `tracing`, the span `upgrade` has the fields `protocol`, `method` and `path`,
+//! and follows from the span of the request. What the handler runs is inside of it.
+//!
+//! | event | level | fields |
+//! |---|---|---|
+//! | `declined` | debug, outside the span | `reason`, as in [`Declined`](crate::Declined); `method`, `path`, `version` |
+//! | `turned away` | info, outside the span | `outcome`: `at_capacity` or `drained`; `protocol`, `method`, `path` |
+//! | `rejected` | info | `status`; `reason`, if the [`Rejection`](crate::Rejection) has one; with the reason `origin`, `origin` and the `host` that it was compared with; outside the span also `protocol`, `method`, `path`, if the inner service returned the [`Rejection`](crate::Rejection) |
+//! | `switched` | info | |
+//! | `ended` | info | `duration`; `read` and `written` in bytes, until a `downcast` |
+//! | the text of an [`UpgradeError`](crate::UpgradeError) | warn; error for a panic, and for the first [`Replaced`](crate::UpgradeErrorKind::Replaced) without an outermost layer | `kind`, `source` |
+//!
+//! What the example `graceful` logs, with `RUST_LOG=tower_upgrade=debug` and here without the
+//! timestamps, of one client that comes and goes, one whose handshake is malformed, one that asks
+//! for what nobody takes, one that breaks off, one that is told of the shutdown, one that is left at
+//! its deadline, and one that comes during it:
+//!
+//! ```text
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=548.728µs read=19 written=11
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: rejected status=400 reason="key"
+//! DEBUG tower_upgrade: declined reason="unregistered" method=GET path="/" version=HTTP/1.1
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
+//!  WARN upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: the handler failed kind=Handler source=WebSocket protocol error: Connection reset without closing handshake source.sources=[Connection reset without closing handshake]
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=223.403µs read=0 written=0
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
+//!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: switched
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=704.693209ms read=8 written=14
+//!  INFO tower_upgrade: turned away outcome="drained" protocol=websocket method=GET path="/ws"
+//!  WARN upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: the connection was left at the deadline of the shutdown kind=Aborted
+//!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: ended duration=2.204606586s read=0 written=0
+//! ```
+//!
+//! # Metrics
+//!
+//! With the feature `metrics`:
+//!
+//! | name | kind | labels |
+//! |---|---|---|
+//! | `http_upgrades_total` | counter | `protocol`; `outcome`: `switched`, `rejected`, `at_capacity`, `drained`, `timed_out`, `failed`, `panicked`, `aborted`; `reason`, if a [`Rejection`](crate::Rejection) has one |
+//! | `http_upgrades_declined_total` | counter | `reason`: `request`, `connection`, `upgrade`, `unregistered`, `body`, `unaccepted`, `capacity`, as in [`Declined`](crate::Declined) |
+//! | `http_upgrades_active` | gauge, connections | `protocol` |
+//! | `http_upgrade_duration_seconds` | histogram, seconds from the switch to the end | `protocol` |
+//!
+//! The label `protocol` is the registered name, without a version that a client may choose. A
+//! connection that was switched may have a second outcome, when it fails.
+//!
+//! The reasons of the outcome `rejected` are those that your handlers give with
+//! [`Rejection::with_reason`](crate::Rejection::with_reason), and those of the features `websocket`: `method`, `host`, `version`,
+//! `key`, `origin`, `extensions` and `offer`, and `h2c`: `host`. No client can make another one.
+//!
+//! Of the same run before the shutdown, by way of Prometheus, without the types and the buckets:
+//!
+//! ```text
+//! http_upgrades_total{protocol="websocket",outcome="switched"} 4
+//! http_upgrades_total{protocol="websocket",outcome="rejected",reason="key"} 1
+//! http_upgrades_total{protocol="websocket",outcome="failed"} 1
+//! http_upgrades_declined_total{reason="unregistered"} 1
+//! http_upgrades_active{protocol="websocket"} 2
+//! http_upgrade_duration_seconds_sum{protocol="websocket"} 0.0007721309999999999
+//! http_upgrade_duration_seconds_count{protocol="websocket"} 2
+//! ```
