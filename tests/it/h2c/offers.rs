@@ -170,11 +170,10 @@ async fn a_host_that_is_missing_repeated_or_malformed_is_a_400_and_no_101() {
 /// A POST with a chunked body, in chunks of 1,000 bytes at most.
 fn chunked(lines: &str, body: &str) -> String {
     let lines = format!("{}Transfer-Encoding: chunked\r\n{lines}", offer());
-    let mut octets = request("POST /x HTTP/1.1", &lines);
-    for chunk in body.as_bytes().chunks(1_000) {
-        octets += &format!("{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk));
-    }
-    octets + "0\r\n\r\n"
+    let chunks = body.as_bytes().chunks(1_000);
+    let chunks =
+        chunks.map(|chunk| format!("{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk)));
+    request("POST /x HTTP/1.1", &lines) + &chunks.collect::<String>() + "0\r\n\r\n"
 }
 
 #[tokio::test(start_paused = true)]
