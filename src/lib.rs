@@ -259,9 +259,10 @@ pub use crate::{
         switch::{IntoOutcome, Switch},
     },
     layer::{
-        AtCapacity, UpgradeLayer,
+        UpgradeLayer,
         bodies::{Bodies, Mapped, Transparent, Wrapped},
         body::UpgradeBody,
+        config::AtCapacity,
         future::UpgradeFuture,
         make::IntoMakeService,
         outermost::{Outermost, OutermostBody, OutermostFuture, OutermostService},

@@ -1,38 +1,33 @@
-//! What a user configures: which handlers there are, and what goes for all of them.
+//! What a user configures: the layer, and which handlers it has.
 
 pub(crate) mod bodies;
 pub(crate) mod body;
+pub(crate) mod config;
 pub(crate) mod future;
 pub(crate) mod make;
 pub(crate) mod outermost;
 pub(crate) mod service;
+mod settings;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use http::request;
 use tower::Layer;
 
 use self::{
     bodies::{Mapped, Wrapped},
+    config::{Config, Registration},
     outermost::Outermost,
     service::Upgrade,
 };
 use crate::{
-    connections::Connections,
-    error::UpgradeError,
     handler::{BoxedHandler, UpgradeHandler, rejection::OwnBody},
-    handshake::Settings,
-    negotiation::{
-        Candidate, Preference,
-        protocol::{Pattern, Protocol},
-    },
-    observe::OnFailure,
+    negotiation::protocol::Pattern,
 };
 
 /// A [`Layer`] that switches protocols on HTTP/1.1 connections, and forwards every request that no
 /// handler takes over, untouched.
 ///
-/// Cheap to clone: the clones, and the services made from them, share the [`Connections`]. A clone
+/// Cheap to clone: the clones, and the services made from them, share the [`Connections`](crate::Connections). A clone
 /// that is configured further has its own registrations.
 ///
 /// See the [crate's documentation](crate) for an example and for where it goes among other layers.
@@ -41,39 +36,6 @@ use crate::{
 pub struct UpgradeLayer<M = Wrapped> {
     config: Arc<Config>,
     bodies: M,
-}
-
-/// What [`UpgradeLayer`] was told.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Config {
-    pub(crate) registrations: Vec<Registration>,
-    pub(crate) preference: Preference,
-    pub(crate) at_capacity: AtCapacity,
-    pub(crate) handshakes: Settings,
-}
-
-/// What happens to a request that a handler would take over when
-/// [`UpgradeLayer::max_connections`] is reached.
-///
-/// A request for an [optional](crate::UpgradeHandler::is_optional) protocol, such as h2c, is always
-/// forwarded.
-///
-/// # Example
-///
-/// ```
-/// use tower_upgrade::{AtCapacity, UpgradeLayer};
-///
-/// let layer = UpgradeLayer::new().max_connections(100).at_capacity(AtCapacity::Forward);
-/// assert!(format!("{layer:?}").contains("Forward"));
-/// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum AtCapacity {
-    /// It is answered with 503 and `Retry-After: 1`, in seconds. The default.
-    #[default]
-    Refuse,
-    /// The inner service answers it, as if no handler had accepted.
-    Forward,
 }
 
 impl UpgradeLayer {
@@ -198,9 +160,12 @@ impl<M> UpgradeLayer<M> {
     /// # Example
     ///
     /// ```
-    /// use bytes::Bytes;
-    /// use http::Request;
     /// use tower_upgrade::{Switch, UpgradeLayer, Upgraded};
+    /// # use std::convert::Infallible;
+    /// # use bytes::Bytes;
+    /// # use http::{Request, Response};
+    /// # use http_body_util::Full;
+    /// # use tower::{Layer, ServiceExt, service_fn};
     ///
     /// async fn echo(_request: Request<Bytes>) -> Switch {
     ///     Switch::to(|io: Upgraded| async {
@@ -209,8 +174,29 @@ impl<M> UpgradeLayer<M> {
     ///     })
     /// }
     ///
-    /// let layer = UpgradeLayer::new().on("echo", echo).on("echo/2", echo);
-    /// assert!(format!("{layer:?}").contains("echo/2"));
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Infallible> {
+    /// # let inner = service_fn(|_: Request<Full<Bytes>>| async {
+    /// #     Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("plain")))
+    /// # });
+    /// # // A request as hyper hands it over.
+    /// # let offer = |upgrade: &'static str| {
+    /// #     let request = Request::get("/").header("connection", "upgrade").header("upgrade", upgrade);
+    /// #     let mut request = request.body(Full::<Bytes>::default()).unwrap();
+    /// #     request.extensions_mut().insert(hyper::upgrade::on(Request::new(())));
+    /// #     request
+    /// # };
+    /// let service = UpgradeLayer::new().on("echo", echo).on("echo/2", echo).layer(inner);
+    /// for (offered, agreed) in [("echo", "echo"), ("Echo/1, Echo/2", "echo/2")] {
+    ///     let response = service.clone().oneshot(offer(offered)).await?;
+    ///     assert_eq!(response.status(), 101);
+    ///     assert_eq!(response.headers()["upgrade"], agreed);
+    /// }
+    /// // Nobody is registered for these.
+    /// let response = service.oneshot(offer("echo/1, shout")).await?;
+    /// assert_eq!(response.status(), 200);
+    /// # Ok(())
+    /// # }
     /// ```
     #[track_caller]
     pub fn on<H>(self, protocol: &str, handler: H) -> Self
@@ -224,12 +210,12 @@ impl<M> UpgradeLayer<M> {
     /// sessions and authentication come first, and a plain page and a socket can share a path.
     ///
     /// A request that offers the protocol, and has no body, goes to the inner service with the agreed
-    /// [`Protocol`]`<'static>` in its extensions. If the response is a [`Switch`](crate::Switch) (see
+    /// [`Protocol`](crate::Protocol)`<'static>` in its extensions. If the response is a [`Switch`](crate::Switch) (see
     /// [`Switch::into_response`](crate::Switch::into_response)), the layer sends the 101 and runs it.
     /// Every other response is sent as it is.
     ///
     /// [`max_connections`](Self::max_connections) is asked when the inner service has said yes, and so
-    /// is a drain. The answer is then a 503 in both cases, with [`AtCapacity::Forward`] too. The
+    /// is a drain. The answer is then a 503 in both cases, with [`AtCapacity::Forward`](crate::AtCapacity::Forward) too. The
     /// [handshake timeout](Self::handshake_timeout) also begins with the yes.
     ///
     /// hyper's `OnUpgrade` stays in the extensions, so that axum's `WebSocketUpgrade` still works
@@ -307,120 +293,7 @@ impl<M> UpgradeLayer<M> {
         self
     }
 
-    /// Sets whose order counts when a request offers several registered protocols. The default is
-    /// [`Preference::Client`].
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use tower_upgrade::{Preference, UpgradeLayer};
-    ///
-    /// let layer = UpgradeLayer::new().preference(Preference::Server);
-    /// assert!(format!("{layer:?}").contains("Server"));
-    /// ```
-    pub fn preference(mut self, preference: Preference) -> Self {
-        self.config_mut().preference = preference;
-        self
-    }
-
-    /// Calls `callback` with each upgrade that failed. A later call replaces an earlier one; the
-    /// default is that failures are not reported.
-    ///
-    /// It is called for requests that a handler took over, not for those that were forwarded or
-    /// refused with a [`Rejection`](crate::Rejection). It runs on the task that failed, so it
-    /// must not block. A panic in it is caught.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use std::{error::Error, sync::mpsc};
-    ///
-    /// use tower_upgrade::{UpgradeError, UpgradeLayer};
-    ///
-    /// let (failures, log) = mpsc::channel();
-    /// let layer = UpgradeLayer::new().on_failure(move |error: UpgradeError| {
-    ///     // What failed is in the error, and why in its source.
-    ///     let why = error.source().map(ToString::to_string).unwrap_or_default();
-    ///     failures.send(format!("{}: {error}: {why}", error.protocol())).ok();
-    /// });
-    /// # let _ = layer;
-    /// assert!(log.try_recv().is_err());
-    /// ```
-    pub fn on_failure<F>(mut self, callback: F) -> Self
-    where
-        F: Fn(UpgradeError) + Send + Sync + 'static,
-    {
-        self.config_mut().handshakes.observer.on_failure = OnFailure::new(callback);
-        self
-    }
-
-    /// Returns the connections that this layer and its clones upgrade: those that it was
-    /// [given](Self::with_connections), if that was before.
-    pub fn connections(&self) -> Connections {
-        self.config.handshakes.observer.connections.clone()
-    }
-
-    /// Counts this layer's connections among others. The default is that a layer and its clones
-    /// have their own.
-    ///
-    /// Layers that share them drain together, and share the places of
-    /// [`max_connections`](Self::max_connections). Two protocols have limits of their own if they
-    /// are registered with two layers, one around the other.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use tower_upgrade::{Connections, UpgradeLayer};
-    ///
-    /// let all = Connections::new();
-    /// let admin = UpgradeLayer::new().with_connections(all.clone());
-    /// let public = UpgradeLayer::new().with_connections(all.clone());
-    /// all.drain();
-    /// assert!(admin.connections().is_draining() && public.connections().is_draining());
-    /// ```
-    pub fn with_connections(mut self, connections: Connections) -> Self {
-        self.config_mut().handshakes.observer.connections = connections;
-        self
-    }
-
-    /// Sets how many upgraded connections there may be at a time, those in their handshake
-    /// included. The default is no limit.
-    ///
-    /// [`at_capacity`](Self::at_capacity) says what happens to one more.
-    pub fn max_connections(mut self, connections: usize) -> Self {
-        self.config_mut().handshakes.max_connections = connections;
-        self
-    }
-
-    /// Sets what happens to a request when [`max_connections`](Self::max_connections) is reached.
-    /// The default is [`AtCapacity::Refuse`].
-    pub fn at_capacity(mut self, at_capacity: AtCapacity) -> Self {
-        self.config_mut().at_capacity = at_capacity;
-        self
-    }
-
-    /// Sets how long a handshake may take: reading the content, the handler's decision, and the
-    /// wait for the connection behind the 101, together. The default is 10 seconds.
-    ///
-    /// A client whose content is late gets a 408 and the end of the connection, one whose handler
-    /// is late a 503. What the handler then runs on the connection may take as long as it likes.
-    ///
-    /// # Example
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// use tower_upgrade::UpgradeLayer;
-    ///
-    /// let layer = UpgradeLayer::new().handshake_timeout(Duration::from_secs(3));
-    /// assert!(format!("{layer:?}").contains("timeout: 3s"));
-    /// ```
-    pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.config_mut().handshakes.timeout = timeout;
-        self
-    }
-
-    fn config_mut(&mut self) -> &mut Config {
+    pub(super) fn config_mut(&mut self) -> &mut Config {
         Arc::make_mut(&mut self.config)
     }
 }
@@ -433,38 +306,5 @@ where
 
     fn layer(&self, inner: S) -> Self::Service {
         Upgrade::new(inner, Arc::clone(&self.config), self.bodies.clone())
-    }
-}
-
-/// A protocol that is registered, and who decides about it.
-#[derive(Clone)]
-pub(crate) struct Registration {
-    pattern: Pattern,
-    /// `None` stands for the inner service.
-    pub(crate) handler: Option<BoxedHandler>,
-}
-
-impl Candidate for Registration {
-    fn pattern(&self) -> &Pattern {
-        &self.pattern
-    }
-
-    fn body_limit(&self) -> usize {
-        self.handler.as_ref().map_or(0, BoxedHandler::body_limit)
-    }
-
-    fn reads_chunked_body(&self) -> bool {
-        self.handler.as_ref().is_some_and(BoxedHandler::reads_chunked_body)
-    }
-
-    fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool {
-        self.handler.as_ref().is_none_or(|handler| handler.accepts(head, protocol))
-    }
-}
-
-impl fmt::Debug for Registration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { pattern, handler: _ } = self;
-        f.debug_tuple("Registration").field(&pattern.to_string()).finish()
     }
 }

@@ -12,8 +12,8 @@ use hyper::upgrade::OnUpgrade;
 use tower::Service;
 
 use super::{
-    AtCapacity, Config,
     bodies::{Bodies, Wrapped},
+    config::{AtCapacity, Config},
     future::{Route, UpgradeFuture},
     make::IntoMakeService,
 };

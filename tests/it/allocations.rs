@@ -134,3 +134,62 @@ fn on_a_router_the_layer_for_axum_costs_no_allocation_above_any_other_layer() {
     // A body of another type is boxed.
     assert_eq!(forwarded(app().layer(fixture(&log))), any_layer + 1);
 }
+
+/// What a handshake costs, from the request that is there to the 101 that is ready. At most so many
+/// allocations, so that a change shows.
+#[cfg(all(feature = "axum", feature = "websocket"))]
+#[tokio::test(start_paused = true)]
+async fn a_handshake_costs_a_known_number_of_allocations() {
+    use axum::{Router, body::Body, routing::any};
+    use tower::util::BoxCloneSyncService;
+    use tower_upgrade::{
+        Switch, Upgraded,
+        websocket::{Handshake, Offer, WebSocket},
+    };
+
+    type Service = BoxCloneSyncService<Request<Body>, Response<Body>, Infallible>;
+
+    async fn room(ws: Offer) -> Switch {
+        ws.switch(async |_io, _agreed| {})
+    }
+
+    fn handshake(mut service: Service, upgrade: &'static str) -> u64 {
+        let lines = [
+            ("host", "a.test"),
+            ("connection", "upgrade"),
+            ("upgrade", upgrade),
+            ("sec-websocket-version", "13"),
+            ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ=="),
+        ];
+        let request = request(&lines).map(|_| Body::empty());
+        let mut response = None;
+        let counted = allocation_counter::measure(|| {
+            let mut future = pin!(service.call(request));
+            let waker = Waker::noop();
+            if let Poll::Ready(ready) = future.as_mut().poll(&mut Context::from_waker(waker)) {
+                response = Some(ready);
+            }
+        });
+        assert_eq!(response.unwrap().unwrap().status(), 101);
+        counted.count_total
+    }
+
+    let closure = |_: Request<Bytes>| async { Switch::to(|_: Upgraded| async {}) };
+    let websocket = WebSocket::new(|_: Upgraded, _: Handshake| async {});
+    let by = UpgradeLayer::new().on("foo", closure).on("websocket", websocket).for_axum();
+    let inner = UpgradeLayer::new().on_inner("websocket").for_axum();
+    let routes = Router::new().route("/", any(room)).with_state::<()>(());
+    let service = by.layer(routes.clone());
+    let around = inner.layer(routes.clone());
+    let inside = routes.layer(inner);
+    for (name, service, upgrade, at_most) in [
+        ("a closure", BoxCloneSyncService::new(service.clone()), "foo", 20),
+        ("WebSocket", BoxCloneSyncService::new(service), "websocket", 22),
+        ("on_inner around a Router", BoxCloneSyncService::new(around), "websocket", 32),
+        ("on_inner on a Router", BoxCloneSyncService::new(inside), "websocket", 34),
+    ] {
+        // The box of the service's future is this test's own.
+        let counted = handshake(service, upgrade) - 1;
+        assert!(counted <= at_most, "{name}: {counted}");
+    }
+}

@@ -1,0 +1,108 @@
+//! What a layer was told: its registrations, and what goes for all of them.
+
+use std::fmt;
+
+use http::request;
+
+use crate::{
+    handler::BoxedHandler,
+    handshake::Settings,
+    negotiation::{
+        Candidate, Preference,
+        protocol::{Pattern, Protocol},
+    },
+};
+
+/// What [`UpgradeLayer`](crate::UpgradeLayer) was told.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Config {
+    pub(crate) registrations: Vec<Registration>,
+    pub(crate) preference: Preference,
+    pub(crate) at_capacity: AtCapacity,
+    pub(crate) handshakes: Settings,
+}
+
+/// What happens to a request that a handler would take over when
+/// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) is reached.
+///
+/// A request for an [optional](crate::UpgradeHandler::is_optional) protocol, such as h2c, is always
+/// forwarded.
+///
+/// # Example
+///
+/// ```
+/// use tower_upgrade::{AtCapacity, Switch, UpgradeLayer, Upgraded};
+/// # use std::convert::Infallible;
+/// # use bytes::Bytes;
+/// # use http::{Request, Response};
+/// # use http_body_util::Full;
+/// # use tower::{Layer, ServiceExt, service_fn};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Infallible> {
+/// # let inner = service_fn(|_: Request<Full<Bytes>>| async {
+/// #     Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("plain")))
+/// # });
+/// # // A request as hyper hands it over.
+/// # let offer = |upgrade: &'static str| {
+/// #     let request = Request::get("/").header("connection", "upgrade").header("upgrade", upgrade);
+/// #     let mut request = request.body(Full::<Bytes>::default()).unwrap();
+/// #     request.extensions_mut().insert(hyper::upgrade::on(Request::new(())));
+/// #     request
+/// # };
+///
+/// let full = UpgradeLayer::new()
+///     .on("echo", |_: Request<Bytes>| async { Switch::to(|_: Upgraded| async {}) })
+///     .max_connections(0);
+///
+/// let response = full.clone().layer(inner).oneshot(offer("echo")).await?;
+/// assert_eq!(response.status(), 503);
+/// assert_eq!(response.headers()["retry-after"], "1");
+///
+/// let forwarding = full.at_capacity(AtCapacity::Forward);
+/// let response = forwarding.layer(inner).oneshot(offer("echo")).await?;
+/// assert_eq!(response.status(), 200);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum AtCapacity {
+    /// It is answered with 503 and `Retry-After: 1`, in seconds. The default.
+    #[default]
+    Refuse,
+    /// The inner service answers it, as if no handler had accepted.
+    Forward,
+}
+
+/// A protocol that is registered, and who decides about it.
+#[derive(Clone)]
+pub(crate) struct Registration {
+    pub(super) pattern: Pattern,
+    /// `None` stands for the inner service.
+    pub(crate) handler: Option<BoxedHandler>,
+}
+
+impl Candidate for Registration {
+    fn pattern(&self) -> &Pattern {
+        &self.pattern
+    }
+
+    fn body_limit(&self) -> usize {
+        self.handler.as_ref().map_or(0, BoxedHandler::body_limit)
+    }
+
+    fn reads_chunked_body(&self) -> bool {
+        self.handler.as_ref().is_some_and(BoxedHandler::reads_chunked_body)
+    }
+
+    fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool {
+        self.handler.as_ref().is_none_or(|handler| handler.accepts(head, protocol))
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { pattern, handler: _ } = self;
+        f.debug_tuple("Registration").field(&pattern.to_string()).finish()
+    }
+}
