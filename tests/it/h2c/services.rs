@@ -3,11 +3,11 @@
 use axum::{Router, extract::Path, routing::get as route};
 use http::{Extensions, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::Full;
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::{body::Incoming, server::conn::http2, upgrade::OnUpgrade};
 use tower::{Layer, ServiceExt, service_fn, util::MapRequestLayer};
 use tower_upgrade::{
     Protocol, UpgradeLayer,
-    h2c::{H2c, RequestBody},
+    h2c::{Executor, H2c, RequestBody},
 };
 
 use super::support::*;
@@ -206,4 +206,25 @@ async fn a_router_inside_routes_each_stream_by_its_own_path() {
     // What the documentation warns of, so that it stays true.
     let behind = app.clone().layer(UpgradeLayer::new().on("h2c", H2c::new(app)));
     assert_eq!(ask_axum(behind, log).await, [] as [&str; 0]);
+}
+
+#[test]
+fn options_that_http_2_does_not_allow_panic_where_they_are_set() {
+    // There is no runtime here, as there may be none where a server is configured.
+    let configure = |configure: fn(&mut http2::Builder<Executor>)| {
+        let configured = move || drop(H2c::new(app(&Log::default())).http2(configure));
+        std::panic::catch_unwind(configured).is_ok()
+    };
+    assert!(configure(|http2| {
+        http2.keep_alive_interval(std::time::Duration::from_secs(1)).adaptive_window(true);
+    }));
+    assert!(!configure(|http2| {
+        http2.max_frame_size(1 << 24);
+    }));
+    assert!(!configure(|http2| {
+        http2.max_frame_size(16_383);
+    }));
+    assert!(!configure(|http2| {
+        http2.initial_connection_window_size(1 << 31);
+    }));
 }
