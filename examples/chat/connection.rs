@@ -1,8 +1,7 @@
-//! One page's connection, from the handshake to the close frame.
+//! The WebSocket of one page, from the 101 to the close frame.
 
 use std::{
     io::{self, ErrorKind::TimedOut},
-    sync::Arc,
     time::Duration,
 };
 
@@ -14,19 +13,22 @@ use tokio::{
 use tokio_websockets::{CloseCode, Error, Limits, Message, ServerBuilder, WebSocketStream};
 use tower_upgrade::Upgraded;
 
-use crate::room::{Entered, FromPage, NotEntered, Room, ToPage};
+use crate::{
+    message::{FromPage, ToPage},
+    rooms::{App, Entered, NotEntered},
+};
 
-pub(crate) async fn run(io: Upgraded, room: Arc<Room>) -> Result<(), Error> {
+pub(crate) async fn run(io: Upgraded, room: String, app: App) -> Result<(), Error> {
     let draining = io.draining();
     let limits = Limits::default().max_payload_len(Some(MESSAGE));
     let mut socket = ServerBuilder::new().limits(limits).serve(io);
     let end = tokio::select! {
-        // First, or the pages would be told that everybody else leaves.
+        // The drain comes first, or each page would hear that all the others leave.
         biased;
         () = draining => Ok(End::Close(CloseCode::GOING_AWAY, "the server stops")),
-        end = chat(&mut socket, &room) => end,
+        end = chat(&mut socket, &room, &app) => end,
     };
-    // Nothing that a stranger does keeps the connection longer than this.
+    // A page that does not answer cannot keep the connection longer than this.
     timeout(GOODBYE, goodbye(&mut socket, &end)).await.ok();
     end.map(drop)
 }
@@ -38,20 +40,15 @@ enum End {
     Close(CloseCode, &'static str),
 }
 
-async fn chat(socket: &mut WebSocketStream<Upgraded>, room: &Arc<Room>) -> Result<End, Error> {
+async fn chat(socket: &mut WebSocketStream<Upgraded>, room: &str, app: &App) -> Result<End, Error> {
     let name = match timeout(HELLO, hello(socket)).await {
         Ok(Ok(name)) => name,
         Ok(Err(end)) => return end,
         Err(_elapsed) => return Ok(End::Close(CloseCode::POLICY_VIOLATION, "no name was given")),
     };
-    let Entered { seat, welcome, mut events } = match room.enter(&name) {
+    let Entered { seat, welcome, mut events } = match app.enter(room, &name) {
         Ok(entered) => entered,
-        Err(NotEntered::NoName) => {
-            return Ok(End::Close(CloseCode::POLICY_VIOLATION, "the name is empty"));
-        }
-        Err(NotEntered::Full) => {
-            return Ok(End::Close(CloseCode::SERVICE_OVERLOAD, "the room is full"));
-        }
+        Err(not_entered) => return Ok(sorry(&not_entered)),
     };
     send(socket, welcome).await?;
 
@@ -59,7 +56,7 @@ async fn chat(socket: &mut WebSocketStream<Upgraded>, room: &Arc<Room>) -> Resul
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut alive = true;
     loop {
-        // Each of these can be dropped while it waits, and nothing is lost.
+        // Each of these may be dropped while it waits without losing anything.
         tokio::select! {
             next = next(socket) => {
                 alive = true;
@@ -82,7 +79,7 @@ async fn chat(socket: &mut WebSocketStream<Upgraded>, room: &Arc<Room>) -> Resul
             },
             _ = ping.tick() => {
                 if !std::mem::take(&mut alive) {
-                    return Err(Error::Io(io::Error::new(TimedOut, "nothing is heard of the page")));
+                    return Err(Error::Io(io::Error::new(TimedOut, "the page does not answer")));
                 }
                 send(socket, Message::ping("")).await?;
             }
@@ -90,7 +87,21 @@ async fn chat(socket: &mut WebSocketStream<Upgraded>, room: &Arc<Room>) -> Resul
     }
 }
 
-/// Waits for the name, or says how the connection ends instead.
+/// Closes with a reason. The page can show it to its reader; the status and the body of a failed
+/// handshake are hidden from pages.
+fn sorry(not_entered: &NotEntered) -> End {
+    match not_entered {
+        NotEntered::BadName => {
+            End::Close(CloseCode::POLICY_VIOLATION, "a name has 1 to 32 characters")
+        }
+        NotEntered::RoomFull => End::Close(CloseCode::SERVICE_OVERLOAD, "the room is full"),
+        NotEntered::TooManyRooms => {
+            End::Close(CloseCode::SERVICE_OVERLOAD, "there are too many rooms")
+        }
+    }
+}
+
+/// Waits for the name. Fails with the way the connection ends if there will be none.
 async fn hello(socket: &mut WebSocketStream<Upgraded>) -> Result<String, Result<End, Error>> {
     loop {
         match next(socket).await.map_err(Err)? {
@@ -104,7 +115,7 @@ async fn hello(socket: &mut WebSocketStream<Upgraded>) -> Result<String, Result<
 
 enum Next {
     Message(FromPage),
-    /// A frame that only its receipt counts of.
+    /// A ping, a pong or a close frame: the page is there.
     Alive,
     End(End),
 }
@@ -114,14 +125,14 @@ async fn next(socket: &mut WebSocketStream<Upgraded>) -> Result<Next, Error> {
         return Ok(Next::End(End::Closed));
     };
     if message.is_ping() || message.is_pong() || message.is_close() {
-        // They are answered by reading on.
+        // The next read answers them.
         return Ok(Next::Alive);
     }
     let parsed = message.as_text().and_then(|text| serde_json::from_str(text).ok());
     Ok(parsed.map_or(Next::End(NOT_UNDERSTOOD), Next::Message))
 }
 
-/// Sends to a page that takes it; one that does not is given up.
+/// Sends a message. Fails if the page does not read it in time.
 async fn send(socket: &mut WebSocketStream<Upgraded>, message: Message) -> Result<(), Error> {
     match timeout(SEND, socket.send(message)).await {
         Ok(sent) => sent,

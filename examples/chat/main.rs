@@ -1,86 +1,76 @@
-//! A chat in the browser, on axum.
+//! A chat with rooms in the browser, on axum.
 //!
-//! - `/` is the page, `/chat` the WebSocket behind it; without the offer of one, `/chat` answers
-//!   in plain HTTP.
-//! - Ctrl-C tells the pages that the server goes away, with close code 1001, and waits for them.
-//!   They come back when the server does.
-//! - Pages of other origins are refused, which is the default.
+//! - `/` is the page. `/rooms/{room}` is the WebSocket behind it: a handler of axum, with extractors.
+//! - A room is made for the first who enters it, and dropped after the last.
+//! - Ctrl-C closes each WebSocket with code 1001, and waits for them. The pages come back by themselves
+//!   as soon as the server does.
+//! - Pages of other origins are rejected. That is the default.
 //!
-//! Run it, with another address than `127.0.0.1:3000` if you like:
+//! Run it:
 //!
 //! ```sh
-//! cargo run --example chat --features websocket -- 127.0.0.1:3000
+//! cargo run --example chat --all-features
 //! ```
 //!
-//! and open <http://127.0.0.1:3000/> in two tabs, or ask from another terminal:
+//! and open <http://127.0.0.1:3000/> in two tabs. For a phone in the same network, give the address of
+//! your machine, `-- 192.168.1.2:3000` for example, and open that on both. Without a browser:
 //!
 //! ```sh
-//! curl http://127.0.0.1:3000/chat
+//! curl -i http://127.0.0.1:3000/rooms/lobby
 //! ```
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
 mod connection;
-mod room;
+mod message;
+mod rooms;
 
-use std::{env, error::Error, io, sync::Arc, time::Duration};
+use std::{env, future::IntoFuture, io, time::Duration};
 
-use axum::{Router, http::header, response::IntoResponse, routing::get, serve::ListenerExt};
-use tokio::net::TcpListener;
-use tower_upgrade::{
-    UpgradeHandler, UpgradeLayer, Upgraded,
-    websocket::{Handshake, WebSocket},
+use axum::{
+    Router,
+    extract::{Path, State},
+    http::{StatusCode, header},
+    response::IntoResponse,
+    routing::{any, get},
+    serve::ListenerExt,
 };
+use tokio::{net::TcpListener, time::timeout};
+use tower_upgrade::{Switch, UpgradeLayer, websocket::Offer};
 
-use crate::room::Room;
+use crate::rooms::App;
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
     let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".into());
     let listener = TcpListener::bind(address).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    // A message would wait for the acknowledgement of the one before it.
+    // Without this, a message may wait for the acknowledgement of the one before it.
     let listener = listener.tap_io(|io| {
         if let Err(error) = io.set_nodelay(true) {
-            println!("a connection will be slow: {error}");
+            println!("a connection will be slow: {error:#}");
         }
     });
 
-    let room = Arc::new(Room::new());
-    let websocket =
-        WebSocket::new(move |io: Upgraded, _: Handshake| connection::run(io, Arc::clone(&room)));
-    let layer = UpgradeLayer::new()
-        .on("websocket", websocket.when(|head| head.uri.path() == "/chat"))
-        .on_failure(|error| match error.source() {
-            Some(source) => println!("{error}: {source}"),
-            None => println!("{error}"),
-        });
-    let connections = layer.connections();
-    let signal = connections.clone();
-    let serve = axum::serve(listener, app(layer)).with_graceful_shutdown(async move {
-        if let Err(error) = tokio::signal::ctrl_c().await {
-            println!("ctrl-c goes unnoticed: {error}");
-            std::future::pending::<()>().await;
-        }
-        println!("going away");
-        signal.drain();
-    });
-    let all_ended = async {
-        // axum waits for its HTTP connections only: those that were switched are the layer's.
-        serve.await?;
-        connections.drained().await;
-        Ok(())
-    };
-    let deadline = async {
-        connections.draining().await;
-        tokio::time::sleep(DEADLINE).await;
-    };
-    tokio::select! {
-        ended = all_ended => ended,
-        () = deadline => Err(io::Error::new(io::ErrorKind::TimedOut, "some connections did not end")),
-    }
+    let upgrades = UpgradeLayer::new()
+        .on_inner("websocket")
+        .max_connections(CONNECTIONS)
+        .on_failure(|error| println!("{error:#}"));
+    let connections = upgrades.connections();
+    let server = axum::serve(listener, app(upgrades))
+        .with_graceful_shutdown(connections.draining())
+        .into_future();
+    let server = tokio::spawn(server);
+
+    tokio::signal::ctrl_c().await?;
+    println!("closing {} connections", connections.active());
+    // axum waits for its HTTP connections only. The layer waits for the upgraded ones.
+    let (shutdown, _served) =
+        tokio::join!(connections.shutdown(DEADLINE), timeout(DEADLINE, server));
+    println!("{} finished, {} aborted", shutdown.finished, shutdown.aborted);
+    Ok(())
 }
 
-fn app(layer: UpgradeLayer) -> Router {
+fn app(upgrades: UpgradeLayer) -> Router {
     Router::new()
         .route("/", get(file("text/html; charset=utf-8", include_str!("page/index.html"))))
         .route("/chat.css", get(file("text/css; charset=utf-8", include_str!("page/chat.css"))))
@@ -88,8 +78,21 @@ fn app(layer: UpgradeLayer) -> Router {
             "/chat.js",
             get(file("text/javascript; charset=utf-8", include_str!("page/chat.js"))),
         )
-        .route("/chat", get("The chat is a WebSocket: open / in a browser.\n"))
-        .layer(layer)
+        .route("/rooms/{room}", any(chat))
+        .with_state(App::default())
+        .layer(upgrades.for_axum())
+        // Around everything: a chat runs if and only if its 101 leaves the server.
+        .layer(UpgradeLayer::outermost())
+}
+
+/// The decision before the switch. Every extractor and every answer of axum works here.
+async fn chat(
+    ws: Offer,
+    Path(room): Path<String>,
+    State(app): State<App>,
+) -> Result<Switch, (StatusCode, &'static str)> {
+    let room = rooms::tidy(&room).ok_or((StatusCode::BAD_REQUEST, BAD_ROOM))?;
+    Ok(ws.switch(move |io, _agreed| connection::run(io, room, app)))
 }
 
 fn file(content_type: &'static str, text: &'static str) -> impl IntoResponse + Clone {
@@ -97,15 +100,19 @@ fn file(content_type: &'static str, text: &'static str) -> impl IntoResponse + C
         (header::CONTENT_TYPE, content_type),
         (header::CONTENT_SECURITY_POLICY, POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        // The page and the server have to agree on the messages, so no older one may be shown.
+        // The page and the server have to agree on the messages, so no older page may be shown.
         (header::CACHE_CONTROL, "no-cache"),
     ];
     (headers, text)
 }
 
-/// What the page may load: nothing that is not from here.
+const BAD_ROOM: &str = "the name of a room has 1 to 32 characters\n";
+
+/// The page may load nothing from elsewhere.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
-/// How long ctrl-c waits for the clients.
+/// Upgraded connections at a time. One more is answered with 503.
+const CONNECTIONS: usize = 10_000;
+/// How long ctrl-C waits for the pages.
 const DEADLINE: Duration = Duration::from_secs(5);

@@ -12,10 +12,11 @@ const text = byId('text');
 const FIRST_DELAY = 500;
 const LONGEST_DELAY = 30_000;
 const OPENING = 10_000;
-// After these the server would say the same again: it did not like what this page sent.
-const REFUSALS = [1003, 1007, 1008, 1009];
+// The server would close the next connection for the same reason.
+const FINAL = [1003, 1007, 1008, 1009];
 
 let name = '';
+let place = '';
 let you = '';
 let socket = null;
 let failures = 0;
@@ -24,11 +25,11 @@ let timer = 0;
 
 function connect() {
   clearTimeout(timer);
-  const url = new URL('/chat', location.href);
+  const url = new URL(`/rooms/${encodeURIComponent(place)}`, location.href);
   url.protocol = url.protocol.replace('http', 'ws');
   const opening = new WebSocket(url);
   socket = opening;
-  show('connecting', failures ? 'Reconnecting' : 'Connecting');
+  show('connecting', room.hidden ? 'Connecting' : 'Reconnecting');
   // A server that accepts connections and says nothing would keep the page waiting for minutes.
   timer = setTimeout(() => lost(opening, 1006, ''), OPENING);
   opening.onopen = () => opening.send(JSON.stringify({ type: 'hello', name }));
@@ -37,22 +38,23 @@ function connect() {
 }
 
 function lost(closed, code, reason) {
-  // Every connection is lost once, and an older one than the last does not matter.
+  // Each connection is lost once, and only the newest one matters.
   if (socket !== closed) return;
   drop();
-  byId('connection').dataset.closeCode = code;
-  if (REFUSALS.includes(code)) {
-    leave(`The server closed the connection: ${reason || code}`);
-    show('failed', 'Refused');
+  if (FINAL.includes(code)) {
+    leave();
+    tell(`The server closed the connection: ${reason || code}.`);
     return;
   }
-  if (failures === 0) notice(code === 1001 ? 'The server went away.' : 'The connection was lost.');
-  // Twice as long each time; half of it by chance, so that not all pages come back at once.
+  if (reason) tell(`${reason[0].toUpperCase()}${reason.slice(1)}.`);
+  else if (failures === 0) tell('There is no connection to the server.');
+  // The delay doubles each time. Half of it is random, so that the pages do not all come back at once.
   const longest = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** failures);
   const delay = longest / 2 + Math.random() * (longest / 2);
   failures += 1;
   retryAt = Date.now() + delay;
-  show('waiting', navigator.onLine ? 'Connection lost' : 'You are offline');
+  const next = room.hidden ? 'Connecting' : 'Reconnecting';
+  show('waiting', navigator.onLine ? next : 'Offline, retry');
   timer = setTimeout(connect, delay);
 }
 
@@ -86,10 +88,10 @@ byId('retry').onclick = () => {
   text.focus();
 };
 addEventListener('online', retry);
-// A phone that wakes up is looked at now, not when its timer ends.
+// A phone that wakes up tries now, not when its timer ends.
 document.addEventListener('visibilitychange', () => document.hidden || retry());
 
-// What the server says
+// Messages from the server
 
 const people = new Set();
 
@@ -97,20 +99,21 @@ function receive(event) {
   switch (event.type) {
     case 'welcome':
       clearTimeout(timer);
-      if (failures) notice('You are back.');
-      failures = 0;
       you = event.you;
       people.clear();
       event.people.forEach((person) => people.add(person));
       enter();
+      list();
       break;
     case 'came':
       people.add(event.name);
       notice(`${event.name} came in.`);
+      list();
       break;
     case 'went':
       people.delete(event.name);
       notice(`${event.name} left.`);
+      list();
       break;
     case 'said':
       message(event.name, event.text);
@@ -119,10 +122,9 @@ function receive(event) {
       notice(`This page was too slow and missed ${event.count} messages.`);
       break;
   }
-  list();
 }
 
-// What is seen: other people's words get in as text only.
+// The log and the list: words of other people are set as text, never as markup.
 
 const LONGEST_LOG = 500;
 let speaker = null;
@@ -134,7 +136,7 @@ function element(tag, className, words) {
   return made;
 }
 
-// A colour for a name, the same on every page.
+// A colour for each name, the same on every page.
 function tint(made, person) {
   let hash = 0x811c9dc5;
   for (const char of person) hash = Math.imul(hash ^ char.codePointAt(0), 0x01000193);
@@ -143,23 +145,47 @@ function tint(made, person) {
 }
 
 function append(...made) {
-  const atBottom = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
   log.append(...made);
   while (log.childElementCount > LONGEST_LOG) log.firstElementChild.remove();
-  if (atBottom) log.scrollTop = log.scrollHeight;
+  follow();
   byId('newer').hidden = atBottom;
 }
+
+// The newest message stays in view, unless the reader has scrolled up to older ones.
+let atBottom = true;
+let scrolled = 0;
+const follow = () => {
+  if (atBottom) log.scrollTop = log.scrollHeight;
+};
+new ResizeObserver(follow).observe(log);
+log.onscroll = () => {
+  const isNear = log.scrollHeight - log.scrollTop - log.clientHeight < 80;
+  // A log that only became narrower has more lines below, but only a reader scrolls up.
+  if (isNear || log.scrollTop < scrolled) atBottom = isNear;
+  scrolled = log.scrollTop;
+  if (atBottom) byId('newer').hidden = true;
+};
 
 function notice(words) {
   speaker = null;
   append(element('p', 'notice', words));
 }
 
+// Says what happened where the reader looks, and the same thing only once.
+let told = '';
+
+function tell(words) {
+  if (words === told) return;
+  told = words;
+  if (room.hidden) byId('trouble').textContent = words;
+  else notice(words);
+}
+
 function message(person, words) {
   const mine = person === you ? ' mine' : '';
   const made = element('p', `message${mine}`);
   if (speaker === person) {
-    // Seen, the name stands above the first message; heard, it comes with each.
+    // The name is shown above the first message only. A screen reader says it with each.
     made.append(element('span', 'unseen', `${person}: `), words);
     append(made);
     return;
@@ -179,58 +205,90 @@ function list() {
   const sorted = [...people].sort((a, b) => a.localeCompare(b));
   byId('here').replaceChildren(...sorted.map((person) => {
     const made = tint(element('li', ''), person);
-    made.append(element('span', '', person));
-    if (person === you) made.append(element('span', 'you', '(you)'));
+    const who = element('span', '', person);
+    if (person === you) who.append(element('span', 'you', ' (you)'));
+    made.append(who);
     return made;
   }));
 }
 
-// What the person does
+// The person's side
+
+const NAME = 32;
+const tidy = (words) => words.trim().replace(/\s+/g, ' ');
+const fits = (words) => words.length > 0 && [...words].length <= NAME;
+// Browsers resolve these in the path of a URL.
+const isDots = (words) => words === '.' || words === '..';
+
+function start(as, where) {
+  drop();
+  show('idle', 'Not connected');
+  name = tidy(as);
+  place = tidy(where);
+  failures = 0;
+  told = '';
+  byId('name').value = name;
+  byId('where').value = place;
+  byId('trouble').textContent = '';
+  if (!fits(name)) return tell('A name has 1 to 32 characters.');
+  if (!fits(place)) return tell('The name of a room has 1 to 32 characters.');
+  if (isDots(place)) return tell('A room cannot have this name.');
+  // The name is for this tab only, because another tab is another person. The room is in the address,
+  // to share it.
+  sessionStorage.setItem('name', name);
+  history.replaceState(null, '', `/?room=${encodeURIComponent(place)}`);
+  connect();
+}
 
 function enter() {
-  show('open', `Connected as ${you}`);
+  show('open', 'Connected');
+  if (failures && !room.hidden) notice('You are back.');
+  failures = 0;
+  told = '';
   if (!room.hidden) return;
   join.hidden = true;
   room.hidden = false;
-  notice('You are in. Open another tab to have somebody to talk to.');
+  byId('title').textContent = place;
+  document.title = `${place} · Chat`;
+  notice('You are in. To have somebody to talk to, open the address of this page in another tab.');
   text.focus();
 }
 
-function leave(trouble) {
+function leave() {
   drop();
   sessionStorage.removeItem('name');
   failures = 0;
   people.clear();
   log.replaceChildren();
+  atBottom = true;
+  speaker = null;
   room.hidden = true;
   join.hidden = false;
-  byId('trouble').textContent = trouble;
-  show('idle', 'Not connected');
-  byId('name').value = name;
-  byId('name').focus();
-}
-
-function start(as) {
-  name = as;
+  byId('title').textContent = 'Chat';
+  document.title = 'Chat';
   byId('trouble').textContent = '';
-  // This tab only: another one is another person.
-  sessionStorage.setItem('name', name);
-  connect();
+  show('idle', 'Not connected');
+  byId('name').focus();
 }
 
 join.onsubmit = (event) => {
   event.preventDefault();
-  const as = byId('name').value.trim();
-  if (as && !socket) start(as);
-  else if (!as) byId('trouble').textContent = 'The name is empty.';
+  start(byId('name').value, byId('where').value);
 };
 
-byId('leave').onclick = () => leave('');
+byId('leave').onclick = leave;
+
+// On a phone, the names are shown on demand.
+byId('names').onclick = ({ currentTarget: button }) => {
+  const isExpanded = button.getAttribute('aria-expanded') === 'true';
+  button.setAttribute('aria-expanded', String(!isExpanded));
+};
 
 say.onsubmit = (event) => {
   event.preventDefault();
-  // What cannot be sent now stays in the field.
+  // Words that cannot be sent now stay in the field.
   if (!isOpen()) return;
+  atBottom = true;
   if (text.value.trim()) socket.send(JSON.stringify({ type: 'say', text: text.value }));
   text.value = '';
   text.focus();
@@ -247,10 +305,12 @@ byId('newer').onclick = () => {
   log.scrollTop = log.scrollHeight;
   text.focus();
 };
-log.onscroll = () => {
-  if (log.scrollHeight - log.scrollTop - log.clientHeight < 80) byId('newer').hidden = true;
-};
 
+const shared = new URLSearchParams(location.search).get('room') ?? 'lobby';
 const remembered = sessionStorage.getItem('name');
-if (remembered) start(remembered);
-else byId('name').focus();
+if (remembered) {
+  start(remembered, shared);
+} else {
+  byId('where').value = shared;
+  byId('name').focus();
+}
