@@ -184,6 +184,7 @@
 //! A graceful shutdown of the HTTP server does not know of upgraded connections. [`Connections`], which
 //! [`UpgradeLayer::connections`] returns, counts them, tells their handlers to end
 //! ([`Upgraded::draining`]), waits, and aborts the rest at a deadline.
+//! [`Upgraded::close`] ends a connection so that the client receives everything that was written.
 //!
 //! # Limits
 //!

@@ -6,7 +6,7 @@
 //! - `/stuck` does the same, and ignores the signal: it is aborted at the deadline.
 //! - A connection that offers HTTP/2 continues in it, and ends with GOAWAY.
 //! - `/healthz` answers 200, and 503 once the end has begun, for a load balancer.
-//! - From then on new WebSockets are answered with 503 and `Connection: close`, on the connections
+//! - From then on a new `WebSocket` is answered with 503 and `Connection: close`, on the connections
 //!   that are open. Other requests are answered until the end, offers of HTTP/2 in HTTP/1.1.
 //! - With the feature `tracing`, `RUST_LOG` says what is logged; with `metrics`, `/metrics` has them.
 //!

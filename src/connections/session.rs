@@ -58,7 +58,7 @@ impl Observer {
         Session {
             span: trace::Span::new(&protocol, head),
             protocol,
-            handshake_timeout: handshake_timeout.min(FOREVER),
+            handshake_timeout: u32::try_from(handshake_timeout.as_millis()).unwrap_or(u32::MAX),
             observer: self.clone(),
             reported: AtomicBool::new(false),
             switched: OnceLock::new(),
@@ -109,7 +109,9 @@ impl Observer {
 #[derive(Debug)]
 pub(crate) struct Session {
     protocol: Protocol<'static>,
-    handshake_timeout: Duration,
+    /// In milliseconds. Here it takes no room, beside the flag.
+    #[cfg_attr(not(feature = "h2c"), expect(dead_code, reason = "h2c alone asks for it"))]
+    handshake_timeout: u32,
     observer: Observer,
     span: trace::Span,
     /// Whether a first outcome was reported.
@@ -127,8 +129,9 @@ impl Session {
         &self.protocol
     }
 
+    #[cfg(feature = "h2c")]
     pub(crate) fn handshake_timeout(&self) -> Duration {
-        self.handshake_timeout
+        Duration::from_millis(self.handshake_timeout.into())
     }
 
     pub(crate) fn draining(&self) -> &Signal {

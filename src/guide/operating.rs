@@ -50,8 +50,8 @@
 //! connection that was switched may have a second outcome, when it fails.
 //!
 //! The reasons of the outcome `rejected` are those that your handlers give with
-//! [`Rejection::with_reason`](crate::Rejection::with_reason), and those of the feature `websocket`: `method`, `host`, `version`,
-//! `key`, `origin`, `extensions` and `offer`. No client can make another one.
+//! [`Rejection::with_reason`](crate::Rejection::with_reason), and those of the features `websocket`: `method`, `host`, `version`,
+//! `key`, `origin`, `extensions` and `offer`, and `h2c`: `host`. No client can make another one.
 //!
 //! Of the same run before the shutdown, by way of Prometheus, without the types and the buckets:
 //!

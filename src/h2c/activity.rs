@@ -1,4 +1,4 @@
-//! What goes on in a connection: its IO and its streams note it here, and the clock reads it.
+//! The state of a connection: its IO and its streams note it here, and the clock reads it.
 
 use std::{
     sync::{
@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// What the parts of one connection tell each other. hyper has them all, and hides them.
+/// The state of one connection. hyper knows all of it, and hides it.
 #[derive(Debug)]
 pub(super) struct Activity {
     start: Instant,

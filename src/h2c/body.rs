@@ -26,7 +26,7 @@ pub struct RequestBody {
 
 #[derive(Debug)]
 enum Kind {
-    /// What was read before the switch, and is not yet taken.
+    /// The parts that were read before the switch, until they are taken.
     Read {
         data: Bytes,
         trailers: Option<Box<HeaderMap>>,

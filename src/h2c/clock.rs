@@ -24,7 +24,7 @@ pub(super) struct Limits {
     pub(super) age: Option<Duration>,
 }
 
-/// What the clock strikes for.
+/// The reasons why the clock strikes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Strike {
     /// The client's preface did not come.
@@ -118,7 +118,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    /// What the clock strikes for, and after how many seconds.
+    /// The reason why the clock strikes, and after how many seconds.
     async fn strike(clock: Pin<&mut Clock<'_>>) -> (Strike, u64) {
         let start = clock.activity.start();
         let mut clock = clock;

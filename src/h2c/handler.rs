@@ -252,7 +252,8 @@ where
         &self,
         request: Request<Bytes>,
     ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
-        std::future::ready(self.switch(request).ok_or_else(|| StatusCode::BAD_REQUEST.into()))
+        let invalid_host = || Rejection::from(StatusCode::BAD_REQUEST).with_reason("host");
+        std::future::ready(self.switch(request).ok_or_else(invalid_host))
     }
 }
 

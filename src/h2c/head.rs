@@ -86,8 +86,8 @@ pub(super) fn has_path(head: &Parts) -> bool {
 /// Leaves out the fields that were about the HTTP/1.1 connection (RFC 7540 §8.1.2.2), and keeps all
 /// others in their order.
 ///
-/// What `Connection` names stays: an outer layer may have added it, and a client must not be able to
-/// remove it.
+/// A header that `Connection` names stays: an outer layer may have added it, and a client must not be
+/// able to remove it.
 fn fields(headers: HeaderMap, keeps_host: bool) -> HeaderMap {
     let accepts_trailers = accepts_trailers(&headers);
     // `HeaderMap::remove` would move the last field into the gap.

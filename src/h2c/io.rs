@@ -242,7 +242,7 @@ struct AckFilter {
     seen: usize,
     /// How much is still to come of a frame whose head was let through.
     payload: usize,
-    /// What was let through and not yet written.
+    /// The bytes that were let through and are not yet written.
     out: BytesMut,
     done: bool,
 }

@@ -1,4 +1,4 @@
-//! What HTTP/2 is given to read before the client's own bytes.
+//! The bytes that HTTP/2 is given to read before the client's own.
 
 use bytes::{BufMut, Bytes, BytesMut};
 

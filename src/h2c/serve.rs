@@ -54,9 +54,9 @@ where
     }
 }
 
-/// What a connection is served with.
+/// The settings of one connection.
 pub(super) struct Serving {
-    /// What HTTP/2 reads first.
+    /// The bytes that HTTP/2 reads first.
     pub(super) opening: Bytes,
     pub(super) http2: http2::Builder<Executor>,
     pub(super) idle_timeout: Option<Duration>,
@@ -105,12 +105,12 @@ where
             }
         }
     };
-    // What it could fail with is known by now, or is the client's doing.
+    // If the client does not take the rest, nobody can do more for it.
     io.close().await.ok();
     end
 }
 
-/// What a connection waits for.
+/// The events that a connection waits for.
 enum Step {
     Ended(hyper::Result<()>),
     Strike(Strike),

@@ -114,7 +114,7 @@ where
         let mut request = self.request(request);
         // A clone of no extensions costs nothing.
         let mut extensions = self.extensions.clone();
-        // What HTTP/2 found out about this request is the newer truth.
+        // The extensions that HTTP/2 has set for this request win.
         extensions.extend(std::mem::take(request.extensions_mut()));
         *request.extensions_mut() = extensions;
         let is_head = request.method() == Method::HEAD;

@@ -183,7 +183,8 @@ where
 /// The trailers of the request's body, in the extensions of the request that a handler gets.
 #[derive(Clone, Debug)]
 pub(crate) struct Trailers(
-    #[cfg_attr(not(feature = "h2c"), expect(dead_code))] pub(crate) HeaderMap,
+    #[cfg_attr(not(feature = "h2c"), expect(dead_code, reason = "h2c alone reads them"))]
+    pub(crate) HeaderMap,
 );
 
 /// The `Upgrade` lines of a request, which its 101 is held to.

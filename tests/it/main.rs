@@ -17,6 +17,7 @@ mod axum;
 mod body;
 mod choice;
 mod chunked;
+mod close;
 mod decisions;
 #[cfg(feature = "websocket")]
 mod frames;

@@ -18,7 +18,7 @@ use crate::support::*;
 
 #[tokio::test(start_paused = true)]
 async fn the_answer_comes_at_once_behind_the_servers_settings() {
-    // R7540-3.2-05, -06 and -07, R7540-3.2.1-07, R9110-7.8-12: no octet of HTTP/2 has been sent.
+    // R7540-3.2-05, -06 and -07, R7540-3.2.1-07, R9110-7.8-12: no byte of HTTP/2 has been sent.
     let mut client = Client::connect();
     assert_eq!(client.upgrade(get(&offer())).await, ANSWERED);
     assert!(!client.ended);
@@ -65,68 +65,68 @@ async fn the_settings_of_the_request_hold_for_stream_1() {
         [("AAQAAAAA", 0), ("AAQAAAAB", 1), ("AAMAAABkAAQAAP__", 65_535), ("AAQAAAAAAAQAAAAK", 10)]
     {
         let mut client = Client::connect();
-        let octets = request("GET /long HTTP/1.1", &offer_with(settings));
-        let frames = client.upgrade(octets).await;
+        let bytes = request("GET /long HTTP/1.1", &offer_with(settings));
+        let frames = client.upgrade(bytes).await;
         assert_eq!(frames[..3], [&SERVER_PREFACE[..], &["HEADERS 1 200"]].concat(), "{settings}");
-        assert_eq!(octets_on(1, &frames), window, "{settings}");
+        assert_eq!(bytes_on(1, &frames), window, "{settings}");
         // The client's SETTINGS say nothing of a window, and leave it as it is.
-        let octets = [preface(), window_update(0, 100_000)].concat();
-        assert_eq!(client.exchange(octets).await, ["SETTINGS ACK"], "{settings}");
+        let bytes = [preface(), window_update(0, 100_000)].concat();
+        assert_eq!(client.exchange(bytes).await, ["SETTINGS ACK"], "{settings}");
         // R7540-3.2-09: what the client opens counts.
         assert_eq!(client.exchange(window_update(1, 5)).await, ["DATA 1 5"], "{settings}");
         let frames = client.exchange(window_update(1, 100_000)).await;
-        assert_eq!(octets_on(1, &frames), 100_000 - window - 5, "{settings}");
+        assert_eq!(bytes_on(1, &frames), 100_000 - window - 5, "{settings}");
         assert!(frames.last().unwrap().ends_with(" END"));
     }
     // The window of the connection is not a setting, and the other limit.
     let mut client = Client::connect();
-    let octets = request("GET /long HTTP/1.1", &offer_with("AAR_____"));
-    assert_eq!(octets_on(1, &client.upgrade(octets).await), 65_535);
-    let octets = [preface(), window_update(0, 100_000)].concat();
-    assert_eq!(octets_on(1, &client.exchange(octets).await), 100_000 - 65_535);
+    let bytes = request("GET /long HTTP/1.1", &offer_with("AAR_____"));
+    assert_eq!(bytes_on(1, &client.upgrade(bytes).await), 65_535);
+    let bytes = [preface(), window_update(0, 100_000)].concat();
+    assert_eq!(bytes_on(1, &client.exchange(bytes).await), 100_000 - 65_535);
 }
 
-/// How much content came on a stream.
-fn octets_on(stream: u32, frames: &[String]) -> usize {
+/// How many bytes of a body came on a stream.
+fn bytes_on(stream: u32, frames: &[String]) -> usize {
     let start = format!("DATA {stream} ");
-    let content = frames.iter().filter_map(|frame| frame.strip_prefix(&start));
-    content.map(|rest| rest.trim_end_matches(" END").parse::<usize>().unwrap()).sum()
+    let body = frames.iter().filter_map(|frame| frame.strip_prefix(&start));
+    body.map(|rest| rest.trim_end_matches(" END").parse::<usize>().unwrap()).sum()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_reset_of_stream_1_ends_it_and_nothing_else() {
     // UND-02, TOM-30
     let mut client = Client::connect();
-    let octets = request("GET /never HTTP/1.1", &offer());
-    assert_eq!(client.upgrade(octets).await, SERVER_PREFACE);
+    let bytes = request("GET /never HTTP/1.1", &offer());
+    assert_eq!(client.upgrade(bytes).await, SERVER_PREFACE);
     assert!(!client.log.has("dropped"));
-    let octets = [preface(), rst_stream(1)].concat();
-    assert_eq!(client.exchange(octets).await, ["SETTINGS ACK"]);
+    let bytes = [preface(), rst_stream(1)].concat();
+    assert_eq!(client.exchange(bytes).await, ["SETTINGS ACK"]);
     assert!(client.log.has("dropped"));
     let answered = ["HEADERS 3 200", "DATA 3 2 END"];
     assert_eq!(client.exchange(request_on(3, "/")).await, answered);
 
-    // With the answer half-way, and content in the request.
+    // With the answer half-way, and a body in the request.
     let mut client = Client::connect();
     let lines = format!("{}Content-Length: 10\r\n", offer_with("AAQAAAAB"));
-    let octets = request("POST /long HTTP/1.1", &lines) + "0123456789";
-    assert_eq!(octets_on(1, &client.upgrade(octets).await), 1);
-    let octets = [preface(), rst_stream(1)].concat();
-    assert_eq!(client.exchange(octets).await, ["SETTINGS ACK"]);
-    let octets = [window_update(1, 1_000), request_on(3, "/")].concat();
-    let frames = client.exchange(octets).await;
-    assert_eq!((octets_on(1, &frames), octets_on(3, &frames)), (0, 1), "{frames:?}");
+    let bytes = request("POST /long HTTP/1.1", &lines) + "0123456789";
+    assert_eq!(bytes_on(1, &client.upgrade(bytes).await), 1);
+    let bytes = [preface(), rst_stream(1)].concat();
+    assert_eq!(client.exchange(bytes).await, ["SETTINGS ACK"]);
+    let bytes = [window_update(1, 1_000), request_on(3, "/")].concat();
+    let frames = client.exchange(bytes).await;
+    assert_eq!((bytes_on(1, &frames), bytes_on(3, &frames)), (0, 1), "{frames:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn frames_of_the_client_that_stream_1_cannot_take_are_refused() {
     // R7540-3.2-09, R7540-5.1.1-01: the stream is half-closed, and not the client's to open.
     let data = frame(0, 0x1, 1, b"more");
-    for octets in [&data, &frame(0, 0, 1, b"more"), &request_on(1, "/again")] {
+    for bytes in [&data, &frame(0, 0, 1, b"more"), &request_on(1, "/again")] {
         for line in ["GET /x HTTP/1.1", "GET /never HTTP/1.1"] {
             let mut client = Client::connect();
             client.upgrade(request(line, &offer())).await;
-            let mut frames = client.exchange([preface(), octets.clone()].concat()).await;
+            let mut frames = client.exchange([preface(), bytes.clone()].concat()).await;
             frames.retain(|frame| frame != "SETTINGS ACK");
             let refused = |frame: &String| {
                 frame.starts_with("GOAWAY 1 ") || frame.starts_with("RST_STREAM 1 ")
@@ -164,8 +164,8 @@ async fn a_request_on_a_stream_cannot_upgrade() {
     let mut client = Client::connect();
     client.upgrade(get(&offer())).await;
     let upgrade = named_literal(0, b"upgrade", b"h2c");
-    let octets = [preface(), request_with(3, "/", &upgrade)].concat();
-    assert_eq!(client.exchange(octets).await, ["SETTINGS ACK", "RST_STREAM 3 PROTOCOL_ERROR"]);
+    let bytes = [preface(), request_with(3, "/", &upgrade)].concat();
+    assert_eq!(client.exchange(bytes).await, ["SETTINGS ACK", "RST_STREAM 3 PROTOCOL_ERROR"]);
     assert_eq!(client.log.count("GET"), 1);
 }
 
@@ -175,10 +175,10 @@ async fn a_preface_that_is_wrong_anywhere_ends_the_connection() {
     for at in 0..PREFACE.len() {
         let mut client = Client::connect();
         client.upgrade(get(&offer())).await;
-        let mut octets = preface();
-        octets[at] ^= 0x20;
-        octets.extend(request_on(3, "/"));
-        assert_eq!(client.exchange(octets).await, [] as [&str; 0], "{at}");
+        let mut bytes = preface();
+        bytes[at] ^= 0x20;
+        bytes.extend(request_on(3, "/"));
+        assert_eq!(client.exchange(bytes).await, [] as [&str; 0], "{at}");
         assert!(client.ended, "{at}");
         assert_eq!(client.log.count("GET"), 1, "{at}");
         client.leave().await;
@@ -189,10 +189,10 @@ async fn a_preface_that_is_wrong_anywhere_ends_the_connection() {
     client.exchange("x-".repeat(41)).await;
     assert!(client.ended);
     // Frames without the preface are no preface either, and nor is one more request.
-    for octets in [frame(4, 0, 0, &[]), get("").into_bytes()] {
+    for bytes in [frame(4, 0, 0, &[]), get("").into_bytes()] {
         let mut client = Client::connect();
         client.upgrade(get(&offer())).await;
-        client.exchange(octets).await;
+        client.exchange(bytes).await;
         assert!(client.ended);
         assert_eq!(client.log.count("GET"), 1);
     }
@@ -204,13 +204,13 @@ async fn a_first_frame_other_than_settings_ends_the_connection() {
     // knowledge.
     let pings = [frame(6, 0, 0, &[0; 8]), SETTINGS_ACK.to_vec(), frame(4, 0, 1, &[])];
     for first in [&[request_on(3, "/")][..], &pings].concat() {
-        let octets = [PREFACE, &first, &frame(4, 0, 0, &[])].concat();
-        for at in 0..octets.len() {
+        let bytes = [PREFACE, &first, &frame(4, 0, 0, &[])].concat();
+        for at in 0..bytes.len() {
             let mut client = Client::connect();
             client.upgrade(get(&offer())).await;
-            client.send(&octets[..at]).await;
+            client.send(&bytes[..at]).await;
             settle().await;
-            assert_eq!(client.exchange(&octets[at..]).await, [] as [&str; 0], "{at}");
+            assert_eq!(client.exchange(&bytes[at..]).await, [] as [&str; 0], "{at}");
             assert!(client.ended, "{at}");
             client.leave().await;
             assert_eq!((client.log.count("GET"), client.log.count("failed h2c Handler")), (1, 1));
@@ -229,10 +229,10 @@ async fn of_two_table_sizes_h2_applies_the_last_alone() {
     let sizes = [[0, TABLE_SIZE, 0, 0, 0, 0], [0, TABLE_SIZE, 0, 0, 0x10, 0]].concat();
     client.send(frame(4, 0, 0, &sizes)).await;
     client.send(request_on(3, "/")).await;
-    let (octets, _) = client.wire.receive_bytes().await;
-    let headers = octets.windows(9).position(|head| head[3..] == [1, 4, 0, 0, 0, 3]).unwrap() + 9;
+    let (bytes, _) = client.wire.receive_bytes().await;
+    let headers = bytes.windows(9).position(|head| head[3..] == [1, 4, 0, 0, 0, 3]).unwrap() + 9;
     // Not `20 3f e1 1f`, the sizes 0 and 4,096.
-    assert_eq!(octets[headers] & 0xe0, 0x80, "{:x?}", &octets[headers..]);
+    assert_eq!(bytes[headers] & 0xe0, 0x80, "{:x?}", &bytes[headers..]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -268,7 +268,7 @@ async fn a_silent_client_is_dropped_when_pings_are_asked_for() {
     assert!(client.ended);
 }
 
-/// The server's end of a pipe, which moves at most so many octets at once.
+/// The server's end of a pipe, which moves at most so many bytes at once.
 struct Pieces {
     io: DuplexStream,
     most: usize,
@@ -280,8 +280,8 @@ impl AsyncRead for Pieces {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let mut octets = vec![0; self.most.min(buf.remaining())];
-        let mut piece = ReadBuf::new(&mut octets);
+        let mut bytes = vec![0; self.most.min(buf.remaining())];
+        let mut piece = ReadBuf::new(&mut bytes);
         ready!(Pin::new(&mut self.io).poll_read(cx, &mut piece))?;
         buf.put_slice(piece.filled());
         Poll::Ready(Ok(()))
@@ -319,27 +319,27 @@ async fn small_reads_and_writes_change_nothing() {
             http1::Builder::new().serve_connection(io_in_pieces, service).with_upgrades();
         let mut client = Client::to(Wire::of(io, connection), log);
         let lines = format!("{}Content-Length: 1000\r\n", offer());
-        let octets = request("POST /x HTTP/1.1", &lines) + &"x".repeat(1_000);
-        assert_eq!(client.upgrade(octets).await, ANSWERED, "{most}");
+        let bytes = request("POST /x HTTP/1.1", &lines) + &"x".repeat(1_000);
+        assert_eq!(client.upgrade(bytes).await, ANSWERED, "{most}");
         let mut frames = client.exchange(preface()).await;
         frames.extend(client.exchange(request_on(3, "/long")).await);
         assert_eq!(frames[..2], ["SETTINGS ACK", "HEADERS 3 200"], "{most}");
-        // The first answer had two octets of the connection's window.
-        assert_eq!(octets_on(3, &frames), 65_535 - 2, "{most}");
+        // The first answer had two bytes of the connection's window.
+        assert_eq!(bytes_on(3, &frames), 65_535 - 2, "{most}");
         assert_eq!(client.log.count("POST http://a.test/x HTTP/2.0 1000 bytes"), 1);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_split_at_every_octet_are_upgraded_the_same() {
+async fn requests_split_at_every_byte_are_upgraded_the_same() {
     let lines = format!("{}Content-Length: 3\r\n", offer());
     let head = request("POST /x HTTP/1.1", &lines) + "abc";
-    let octets = [head.as_bytes(), &preface(), &request_on(3, "/")].concat();
-    for at in 0..octets.len() {
+    let bytes = [head.as_bytes(), &preface(), &request_on(3, "/")].concat();
+    for at in 0..bytes.len() {
         let mut client = Client::connect();
-        client.send(&octets[..at]).await;
+        client.send(&bytes[..at]).await;
         settle().await;
-        let frames = client.upgrade(&octets[at..]).await;
+        let frames = client.upgrade(&bytes[at..]).await;
         assert_eq!(frames.len(), 7, "{at} {frames:?}");
         let log = client.log.take();
         assert_eq!(log[0], "POST http://a.test/x HTTP/2.0 \"abc\"\ncontent-length: 3", "{at}");

@@ -232,15 +232,15 @@ async fn a_service_sees_the_same_request_with_and_without_the_offer() {
         // The plain request has the last lines too, so that none has another place.
         let plain = "X-Last: 1\r\n";
         let lines = format!("{}X-Last: 1\r\n", offer());
-        let mut seen = Vec::new();
+        let mut reported = Vec::new();
         for octets in [request.with(plain), request.with(&lines)] {
             let mut wire = Wire::serve(service.clone());
             wire.send(&octets).await;
             settle().await;
-            seen.push(log.take());
+            reported.push(log.take());
         }
         let head = request.head.escape_ascii().to_string();
-        let [plain, offered] = &seen[..] else { unreachable!() };
+        let [plain, offered] = &reported[..] else { unreachable!() };
         let without_version = |reports: &[String]| {
             reports.iter().map(|report| report[8..].to_owned()).collect::<Vec<_>>()
         };

@@ -36,8 +36,8 @@ async fn a_drain_sends_goaway_and_lets_streams_end() {
     let mut client = Client::to(Wire::serve(layer.layer(http1(app(&log)))), log);
     client.upgrade(get(&offer())).await;
     // A stream whose answer does not fit into the client's window.
-    let octets = [preface(), request_on(3, "/long")].concat();
-    client.exchange(octets).await;
+    let bytes = [preface(), request_on(3, "/long")].concat();
+    client.exchange(bytes).await;
 
     layer.connections().drain();
     let frames = client.exchange("").await;
@@ -45,8 +45,8 @@ async fn a_drain_sends_goaway_and_lets_streams_end() {
     let frames = answer_pings(&mut client, frames).await;
     assert_eq!(frames.last().unwrap(), "GOAWAY 3 NO_ERROR");
     assert!(!client.ended);
-    let octets = [window_update(0, 100_000), window_update(3, 100_000)].concat();
-    let frames = client.exchange(octets).await;
+    let bytes = [window_update(0, 100_000), window_update(3, 100_000)].concat();
+    let frames = client.exchange(bytes).await;
     assert!(frames.iter().any(|frame| frame.starts_with("DATA 3 ") && frame.ends_with(" END")));
     assert!(client.ended, "{frames:?}");
     // The connection has ended when the client's side is closed too.
@@ -98,8 +98,8 @@ async fn an_offer_is_forwarded_when_there_is_no_place() {
         }
         let mut wire = Wire::serve(layer.layer(http1(app(&log))));
         let lines = format!("{}Content-Length: 5\r\n", offer());
-        let octets = request("POST /x HTTP/1.1", &lines) + "hello";
-        wire.exchange(octets).await.is(OK).and_is_open();
+        let bytes = request("POST /x HTTP/1.1", &lines) + "hello";
+        wire.exchange(bytes).await.is(OK).and_is_open();
         assert_eq!(log.take(), ["POST /x HTTP/1.1 \"hello\""]);
         let stats = layer.connections().stats();
         assert_eq!((stats.declined.capacity, stats.drained, stats.at_capacity), (1, 0, 0));

@@ -24,7 +24,7 @@ async fn is_upgraded(lines: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_good_offer_is_taken_however_its_connection_field_is_written() {
+async fn a_good_offer_is_taken_however_its_connection_header_is_written() {
     // R7540-3.2-01, NET-08, NET-09, NET-10, NGH-03, TOM-16, TOM-20, TOM-21, VTX-01, VTX-24.
     // The 101 says `h2c`, and has no HTTP2-Settings: R7540-3.2-04, R7540-3.2.1-03.
     let rest = format!("Upgrade: h2c\r\nHTTP2-Settings: {CURL}\r\n");
@@ -170,11 +170,10 @@ async fn a_host_that_is_missing_repeated_or_malformed_is_a_400_and_no_101() {
 /// A POST with a chunked body, in chunks of 1,000 bytes at most.
 fn chunked(lines: &str, body: &str) -> String {
     let lines = format!("{}Transfer-Encoding: chunked\r\n{lines}", offer());
-    let mut octets = request("POST /x HTTP/1.1", &lines);
-    for chunk in body.as_bytes().chunks(1_000) {
-        octets += &format!("{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk));
-    }
-    octets + "0\r\n\r\n"
+    let chunks = body.as_bytes().chunks(1_000);
+    let chunks =
+        chunks.map(|chunk| format!("{:x}\r\n{}\r\n", chunk.len(), String::from_utf8_lossy(chunk)));
+    request("POST /x HTTP/1.1", &lines) + &chunks.collect::<String>() + "0\r\n\r\n"
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! HTTP/2 from its first octet, where there is no `Upgrade` (RFC 9113 §8.2.2).
+//! HTTP/2 from its first byte, where there is no `Upgrade` (RFC 9113 §8.2.2).
 
 use hyper::{server::conn::http2, upgrade::OnUpgrade};
 use hyper_util::{
@@ -33,7 +33,7 @@ fn connect() -> Client {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fields_of_the_connection_are_a_malformed_request() {
+async fn headers_of_the_connection_are_a_malformed_request() {
     // P-29, R9113-8.2.2-01, R9113-8.2.2-02
     for (name, value) in [("upgrade", "foo"), ("connection", "upgrade")] {
         let mut client = connect();

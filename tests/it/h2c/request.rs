@@ -5,10 +5,10 @@ use tower_upgrade::h2c::H2c;
 use super::support::*;
 use crate::support::*;
 
-/// Upgrades with these octets, and returns what the service got.
-async fn logged(octets: impl AsRef<[u8]>) -> Vec<String> {
+/// Upgrades with these bytes, and returns what the service got.
+async fn logged(bytes: impl AsRef<[u8]>) -> Vec<String> {
     let mut client = Client::connect();
-    assert_eq!(client.upgrade(octets).await, ANSWERED);
+    assert_eq!(client.upgrade(bytes).await, ANSWERED);
     client.log.take()
 }
 
@@ -33,7 +33,7 @@ async fn the_target_is_the_clients() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn fields_about_the_connection_are_gone_and_all_others_are_there() {
+async fn headers_about_the_connection_are_gone_and_all_others_are_there() {
     // R9113-8.2.2-03, R9110-7.6.1-03
     let lines = format!(
         "{}Connection: X-Hop, close\r\nX-Hop: 1\r\nKeep-Alive: timeout=5\r\n\
@@ -42,9 +42,9 @@ async fn fields_about_the_connection_are_gone_and_all_others_are_there() {
          X-Same: 1\r\nx-other: 2\r\nX-Same: 3\r\n",
         offer(),
     );
-    let octets = get(&lines);
+    let bytes = get(&lines);
     let mut client = Client::connect();
-    client.send(octets).await;
+    client.send(bytes).await;
     settle().await;
     let log = client.log.take();
     let expected = "GET http://a.test/x HTTP/2.0 \"\"\nx-hop: 1\n\
@@ -55,22 +55,21 @@ async fn fields_about_the_connection_are_gone_and_all_others_are_there() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_up_to_the_limit_is_read_whole() {
+async fn a_body_up_to_the_limit_is_read_whole() {
     // R7540-3.2-02, R9110-7.8-16, NET-08, TOM-22 to TOM-25, TOM-31, VTX-02
-    for octets in [1, 2, 9, 24, 16_383, 16_384, 16_385, 32_768, 65_534, 65_535] {
-        let lines = format!("{}Content-Length: {octets}\r\n", offer());
+    for bytes in [1, 2, 9, 24, 16_383, 16_384, 16_385, 32_768, 65_534, 65_535] {
+        let lines = format!("{}Content-Length: {bytes}\r\n", offer());
         let head = request("POST /x HTTP/1.1", &lines);
-        let content: Vec<u8> = (b'a'..=b'z').cycle().take(octets).collect();
-        let expected = match octets {
-            0..100 => format!("{:?}", String::from_utf8_lossy(&content)),
-            octets => format!("{octets} bytes"),
+        let body: Vec<u8> = (b'a'..=b'z').cycle().take(bytes).collect();
+        let expected = match bytes {
+            0..100 => format!("{:?}", String::from_utf8_lossy(&body)),
+            bytes => format!("{bytes} bytes"),
         };
-        let expected =
-            format!("POST http://a.test/x HTTP/2.0 {expected}\ncontent-length: {octets}");
-        // The octets of HTTP/2 follow at once.
+        let expected = format!("POST http://a.test/x HTTP/2.0 {expected}\ncontent-length: {bytes}");
+        // The bytes of HTTP/2 follow at once.
         let mut client = Client::connect();
-        let octets = [head.as_bytes(), &content, &preface(), &request_on(3, "/")].concat();
-        let frames = client.upgrade(octets).await;
+        let bytes = [head.as_bytes(), &body, &preface(), &request_on(3, "/")].concat();
+        let frames = client.upgrade(bytes).await;
         for frame in [&ANSWERED[2..], &["SETTINGS ACK", "HEADERS 3 200", "DATA 3 2 END"]].concat() {
             assert_eq!(frames.iter().filter(|&sent| sent == frame).count(), 1, "{frames:?}");
         }
@@ -79,7 +78,7 @@ async fn content_up_to_the_limit_is_read_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_that_comes_late_is_waited_for() {
+async fn a_body_that_comes_late_is_waited_for() {
     // VTX-11, R9110-7.8-17: the 100 comes before the 101.
     let lines = format!("{}Content-Length: 5\r\nExpect: 100-continue\r\n", offer());
     let mut client = Client::connect();
@@ -93,7 +92,7 @@ async fn content_that_comes_late_is_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn content_that_breaks_off_is_no_upgrade() {
+async fn a_body_that_breaks_off_is_no_upgrade() {
     // VTX-10, P-57
     let lines = format!("{}Content-Length: 5\r\n", offer());
     let mut client = Client::connect();
@@ -107,29 +106,29 @@ async fn content_that_breaks_off_is_no_upgrade() {
 
 #[tokio::test(start_paused = true)]
 async fn header_sections_of_every_size_go_through() {
-    // UND-01: up to what hyper takes, with and without content, in one frame and in many.
-    for (fields, octets) in [(1, 0), (95, 1), (95, 150), (1, 16_300), (1, 61_440), (90, 650)] {
-        for content in [0, 1, 2_000, 65_535] {
+    // UND-01: up to what hyper takes, with and without a body.
+    for (fields, bytes) in [(1, 0), (95, 1), (95, 150), (1, 16_300), (1, 61_440), (90, 650)] {
+        for body in [0, 1, 2_000, 65_535] {
             let mut client = Client::connect_to(|log| {
                 H2c::new(app(log)).http2(|http2| {
                     http2.max_header_list_size(65_536);
                 })
             });
-            let value = "v".repeat(octets);
+            let value = "v".repeat(bytes);
             let own: Vec<_> = (0..fields).map(|n| format!("x-{n}: {value}")).collect();
-            let lines = format!("{}{}\r\nContent-Length: {content}\r\n", offer(), own.join("\r\n"));
-            let request = request("POST /x HTTP/1.1", &lines) + &"c".repeat(content);
-            assert_eq!(client.upgrade(request).await, ANSWERED, "{fields} of {octets}, {content}");
+            let lines = format!("{}{}\r\nContent-Length: {body}\r\n", offer(), own.join("\r\n"));
+            let request = request("POST /x HTTP/1.1", &lines) + &"c".repeat(body);
+            assert_eq!(client.upgrade(request).await, ANSWERED, "{fields} of {bytes}, {body}");
             let log = client.log.take();
             let (_, logged) = log[0].split_once('\n').unwrap();
-            let expected = format!("{}\ncontent-length: {content}", own.join("\n"));
+            let expected = format!("{}\ncontent-length: {body}", own.join("\n"));
             assert_eq!(logged, expected);
             // The table of the header compression is as it was.
             let indexed = named_literal(0x40, b"x-one", b"1");
-            let octets = [preface(), request_with(3, "/", &indexed)].concat();
-            assert!(client.exchange(octets).await.contains(&"HEADERS 3 200".into()));
-            let octets = request_with(5, "/", &[0x80 + 62]);
-            assert!(client.exchange(octets).await.contains(&"HEADERS 5 200".into()));
+            let bytes = [preface(), request_with(3, "/", &indexed)].concat();
+            assert!(client.exchange(bytes).await.contains(&"HEADERS 3 200".into()));
+            let bytes = request_with(5, "/", &[0x80 + 62]);
+            assert!(client.exchange(bytes).await.contains(&"HEADERS 5 200".into()));
             assert_eq!(client.log.take(), ["GET http://a.test/ HTTP/2.0 \"\"\nx-one: 1"; 2]);
             // There is no entry but that one.
             let frames = client.exchange(request_with(7, "/", &[0x80 + 63])).await;
@@ -154,7 +153,7 @@ async fn a_large_frame_size_does_not_divide_the_header_section_too_finely() {
 async fn each_connection_has_a_request_of_its_own() {
     // S-15
     for path in ["/a", "/b"] {
-        let octets = request(&format!("GET {path} HTTP/1.1"), &offer());
-        assert_eq!(logged(octets).await, [format!("GET http://a.test{path} HTTP/2.0 \"\"")]);
+        let bytes = request(&format!("GET {path} HTTP/1.1"), &offer());
+        assert_eq!(logged(bytes).await, [format!("GET http://a.test{path} HTTP/2.0 \"\"")]);
     }
 }

@@ -3,18 +3,18 @@
 use axum::{Router, extract::Path, routing::get as route};
 use http::{Extensions, Request, Response, StatusCode, header::AUTHORIZATION};
 use http_body_util::Full;
-use hyper::{body::Incoming, upgrade::OnUpgrade};
+use hyper::{body::Incoming, server::conn::http2, upgrade::OnUpgrade};
 use tower::{Layer, ServiceExt, service_fn, util::MapRequestLayer};
 use tower_upgrade::{
     Protocol, UpgradeLayer,
-    h2c::{H2c, RequestBody},
+    h2c::{Executor, H2c, RequestBody},
 };
 
 use super::support::*;
 use crate::support::*;
 
 #[tokio::test(start_paused = true)]
-async fn content_is_not_sent_where_none_may_be() {
+async fn a_body_is_not_sent_where_none_may_be() {
     // RFC 9110 §6.4.1. The length says what a GET would have got.
     for (line, status) in [
         ("HEAD /x HTTP/1.1", "HEADERS 1 200 END"),
@@ -29,8 +29,8 @@ async fn content_is_not_sent_where_none_may_be() {
         let method = literal(0x02, b"HEAD");
         let block =
             [&method[..], &[0x86], &literal(0x01, b"a.test"), &literal(0x04, b"/x")].concat();
-        let octets = [preface(), frame(1, 0x5, 3, &block)].concat();
-        assert_eq!(client.exchange(octets).await, ["SETTINGS ACK", "HEADERS 3 200 END"]);
+        let bytes = [preface(), frame(1, 0x5, 3, &block)].concat();
+        assert_eq!(client.exchange(bytes).await, ["SETTINGS ACK", "HEADERS 3 200 END"]);
     }
 }
 
@@ -41,8 +41,8 @@ async fn a_panic_on_a_stream_resets_it_and_nothing_else() {
     let (reset, before) = frames.split_last().unwrap();
     assert_eq!(before, SERVER_PREFACE);
     assert!(reset.starts_with("RST_STREAM 1 "), "{reset}");
-    let octets = [preface(), request_on(3, "/panic"), request_on(5, "/")].concat();
-    let frames = client.exchange(octets).await;
+    let bytes = [preface(), request_on(3, "/panic"), request_on(5, "/")].concat();
+    let frames = client.exchange(bytes).await;
     assert!(frames.iter().any(|frame| frame.starts_with("RST_STREAM 3 ")), "{frames:?}");
     assert!(frames.contains(&"DATA 5 2 END".into()), "{frames:?}");
 }
@@ -143,8 +143,8 @@ async fn a_stream_cannot_get_past_a_layer_that_stands_inside() {
         assert_eq!(frames[2], first);
         client.log.take();
 
-        let octets = [preface(), request_on(3, "/secret")].concat();
-        assert_eq!(client.exchange(octets).await, ["SETTINGS ACK", "HEADERS 3 400 END"]);
+        let bytes = [preface(), request_on(3, "/secret")].concat();
+        assert_eq!(client.exchange(bytes).await, ["SETTINGS ACK", "HEADERS 3 400 END"]);
         assert_eq!(client.log.take(), ["auth /secret false"]);
         let authorized = named_literal(0, b"authorization", b"yes");
         let frames = client.exchange(request_with(5, "/secret", &authorized)).await;
@@ -165,8 +165,8 @@ async fn a_layer_that_stands_outside_sees_the_first_request_alone() {
     .layer(inside);
     let mut client = Client::to(Wire::serve(service), log);
     client.upgrade(get(&offer())).await;
-    let octets = [preface(), request_on(3, "/secret")].concat();
-    client.exchange(octets).await;
+    let bytes = [preface(), request_on(3, "/secret")].concat();
+    client.exchange(bytes).await;
     assert_eq!(client.log.count("outside"), 1);
     assert_eq!(client.log.count("GET http://a.test/secret"), 1);
 }
@@ -206,4 +206,25 @@ async fn a_router_inside_routes_each_stream_by_its_own_path() {
     // What the documentation warns of, so that it stays true.
     let behind = app.clone().layer(UpgradeLayer::new().on("h2c", H2c::new(app)));
     assert_eq!(ask_axum(behind, log).await, [] as [&str; 0]);
+}
+
+#[test]
+fn options_that_http_2_does_not_allow_panic_where_they_are_set() {
+    // There is no runtime here, as there may be none where a server is configured.
+    let configure = |configure: fn(&mut http2::Builder<Executor>)| {
+        let configured = move || drop(H2c::new(app(&Log::default())).http2(configure));
+        std::panic::catch_unwind(configured).is_ok()
+    };
+    assert!(configure(|http2| {
+        http2.keep_alive_interval(std::time::Duration::from_secs(1)).adaptive_window(true);
+    }));
+    assert!(!configure(|http2| {
+        http2.max_frame_size(1 << 24);
+    }));
+    assert!(!configure(|http2| {
+        http2.max_frame_size(16_383);
+    }));
+    assert!(!configure(|http2| {
+        http2.initial_connection_window_size(1 << 31);
+    }));
 }

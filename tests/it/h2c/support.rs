@@ -47,10 +47,10 @@ impl<S> App for S where
 {
 }
 
-/// Answers `ok` once it has read the content, and logs `GET http://a.test/x HTTP/2.0 ""` and, in
-/// HTTP/2, each field on a line of its own.
+/// Answers `ok` once it has read the body, and logs `GET http://a.test/x HTTP/2.0 ""` and, in
+/// HTTP/2, each header on a line of its own.
 ///
-/// `/long` is answered with 100,000 octets, `/never` never, `/panic` with a panic, and `/204` and
+/// `/long` is answered with 100,000 bytes, `/never` never, `/panic` with a panic, and `/204` and
 /// `/304` with that status.
 pub(crate) fn app(log: &Log) -> impl App + use<> {
     let log = log.clone();
@@ -65,18 +65,18 @@ async fn answer(
     log: Log,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let (head, body) = request.into_parts();
-    let content = match body.collect().await {
-        Ok(content) => content.to_bytes(),
+    let body = match body.collect().await {
+        Ok(body) => body.to_bytes(),
         Err(error) => {
             log.push(format!("broke: {error}"));
             return Ok(Response::new(Full::default()));
         }
     };
-    let content = match content.len() {
-        0..100 => format!("{:?}", String::from_utf8_lossy(&content)),
+    let body = match body.len() {
+        0..100 => format!("{:?}", String::from_utf8_lossy(&body)),
         bytes => format!("{bytes} bytes"),
     };
-    let mut event = format!("{} {} {:?} {content}", head.method, head.uri, head.version);
+    let mut event = format!("{} {} {:?} {body}", head.method, head.uri, head.version);
     if head.version == Version::HTTP_2 {
         for (name, value) in &head.headers {
             event.push('\n');
@@ -166,8 +166,8 @@ impl Client {
         Self { wire, log, received: Vec::new(), ended: false }
     }
 
-    pub(crate) async fn send(&mut self, octets: impl AsRef<[u8]>) {
-        self.wire.send(octets).await;
+    pub(crate) async fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.wire.send(bytes).await;
     }
 
     /// Reads until the server has nothing more to say.
@@ -184,7 +184,7 @@ impl Client {
     /// Takes the head of a 101 that switches to h2c, and nothing else.
     #[track_caller]
     pub(crate) fn take_101(&mut self) {
-        let end = self.received.windows(4).position(|octets| octets == b"\r\n\r\n").unwrap() + 4;
+        let end = self.received.windows(4).position(|bytes| bytes == b"\r\n\r\n").unwrap() + 4;
         let head: Vec<u8> = self.received.drain(..end).collect();
         let head = String::from_utf8(head).unwrap();
         let lines = head.split_inclusive("\r\n").filter(|line| !line.starts_with("date: "));
@@ -199,9 +199,9 @@ impl Client {
         self.frames()
     }
 
-    /// Sends octets, and returns the frames that are the answer.
-    pub(crate) async fn exchange(&mut self, octets: impl AsRef<[u8]>) -> Vec<String> {
-        self.send(octets).await;
+    /// Sends bytes, and returns the frames that are the answer.
+    pub(crate) async fn exchange(&mut self, bytes: impl AsRef<[u8]>) -> Vec<String> {
+        self.send(bytes).await;
         self.read().await;
         self.frames()
     }
@@ -251,7 +251,7 @@ fn frame_text(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> String {
         1 => {
             // The status comes first, perhaps behind a new size for the dynamic table, and these
             // are in the static one.
-            let status = match payload.iter().find(|&octet| octet & 0xe0 != 0x20) {
+            let status = match payload.iter().find(|&byte| byte & 0xe0 != 0x20) {
                 Some(0x88) => 200,
                 Some(0x89) => 204,
                 Some(0x8b) => 304,
@@ -283,7 +283,7 @@ pub(crate) const ANSWERED: [&str; 4] =
 
 pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// The client's preface: the 24 octets, and SETTINGS without a setting.
+/// The client's preface: the 24 bytes, and SETTINGS without a setting.
 pub(crate) fn preface() -> Vec<u8> {
     [PREFACE, &frame(4, 0, 0, &[])].concat()
 }
@@ -295,7 +295,7 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     [&len[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
-/// A request without content on a stream.
+/// A request without a body on a stream.
 pub(crate) fn request_on(stream: u32, path: &str) -> Vec<u8> {
     request_with(stream, path, &[])
 }
@@ -308,18 +308,18 @@ pub(crate) fn request_with(stream: u32, path: &str, block: &[u8]) -> Vec<u8> {
     frame(1, 0x5, stream, &block)
 }
 
-/// A literal with the name that a first octet stands for.
+/// A literal with the name that a first byte stands for.
 pub(crate) fn literal(name: u8, value: &[u8]) -> Vec<u8> {
     [&[name, u8::try_from(value.len()).unwrap()], value].concat()
 }
 
-/// A literal with a name of its own, of which the first octet says what becomes of it.
+/// A literal with a name of its own, of which the first byte says what becomes of it.
 pub(crate) fn named_literal(first: u8, name: &[u8], value: &[u8]) -> Vec<u8> {
     [&[first, u8::try_from(name.len()).unwrap()], name, &literal(0, value)[1..]].concat()
 }
 
-pub(crate) fn window_update(stream: u32, octets: u32) -> Vec<u8> {
-    frame(8, 0, stream, &octets.to_be_bytes())
+pub(crate) fn window_update(stream: u32, bytes: u32) -> Vec<u8> {
+    frame(8, 0, stream, &bytes.to_be_bytes())
 }
 
 pub(crate) fn rst_stream(stream: u32) -> Vec<u8> {

@@ -162,3 +162,15 @@ async fn connection_close_on_a_response_ends_the_connection_with_goaway() {
         assert!(client.ended);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_tunnel_is_not_idle() {
+    let mut client = limited(Some(20), None);
+    client.upgrade(get(&offer())).await;
+    let connect = [literal(0x02, b"CONNECT"), literal(0x01, b"a.test:80")].concat();
+    let frames = client.exchange([preface(), frame(1, 0x4, 3, &connect)].concat()).await;
+    assert!(frames.contains(&"HEADERS 3 200".into()), "{frames:?}");
+    sleep(1_000 * SECOND).await;
+    assert_eq!(client.exchange("").await, [] as [&str; 0]);
+    assert!(!client.ended);
+}
