@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use http::{Request, Response, StatusCode, request};
+use http::{Request, Response, StatusCode, header::UPGRADE, request};
 use hyper::upgrade::OnUpgrade;
 
 use super::{Settings, deadline, offer, plain, switching::Switching, token::Token, turn_away};
@@ -59,23 +59,33 @@ impl Asked {
         alive: Weak<()>,
     ) -> Option<Response<OwnBody>> {
         let carried = response.extensions_mut().remove::<Carried>();
-        let answer = match (self.slot.take(), carried, response.status()) {
-            (Yes::Said(switch), _, StatusCode::SWITCHING_PROTOCOLS) => Some(switch),
-            (Yes::SaidTwice, _, _) => None,
-            // Middleware that changes the status has the last word.
-            (Yes::NotSaid, Some(carried), StatusCode::INTERNAL_SERVER_ERROR) => carried.take(),
+        let is_101 = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let is_500 = response.status() == StatusCode::INTERNAL_SERVER_ERROR;
+        let answer = match (self.slot.take(), carried) {
+            (Yes::Said(switch), _) if is_101 => Some(switch),
+            (Yes::SaidTwice, _) if is_101 || is_500 => None,
+            (Yes::NotSaid, Some(carried)) if is_500 => carried.take(),
+            // A 101 that the inner service made by itself names its protocol. Without a name, it is the
+            // yes to another request.
+            (Yes::NotSaid, None) if is_101 && !response.headers().contains_key(UPGRADE) => None,
+            // No yes, or middleware changed its status and has the last word.
             _ => {
-                let (observer, head) = (&self.settings.observer, &self.head);
-                match response.extensions_mut().remove::<Reason>() {
-                    Some(reason) => {
-                        observer.rejected(self.slot.protocol(), response.status(), &reason, head);
-                    }
-                    None => observer.declined(Decline::Unaccepted, head),
-                }
+                self.report(response);
                 return None;
             }
         };
         Some(self.switch(answer, response, alive))
+    }
+
+    /// Reports a response that is not a yes.
+    fn report<B>(&self, response: &mut Response<B>) {
+        let (observer, head) = (&self.settings.observer, &self.head);
+        match response.extensions_mut().remove::<Reason>() {
+            Some(reason) => {
+                observer.rejected(self.slot.protocol(), response.status(), &reason, head);
+            }
+            None => observer.declined(Decline::Unaccepted, head),
+        }
     }
 
     /// Switches. Without a switch, two answers were given to one request.
@@ -111,5 +121,5 @@ impl Asked {
     }
 }
 
-const TWICE: &str = "the inner service switched twice for one request, or answered with a clone of a \
-                     response that was taken";
+const TWICE: &str = "the inner service switched twice for one request, or answered it with the yes to \
+                     another one";

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use bytes::{BufMut, Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
     header::{CONNECTION, RETRY_AFTER, UPGRADE},
@@ -161,14 +161,10 @@ where
     B::Error: Into<BoxError>,
 {
     let announced = match length {
-        Length::Exactly(bytes) => usize::try_from(bytes).ok(),
+        Length::Exactly(bytes) | Length::Announced(bytes) => usize::try_from(bytes).ok(),
         Length::Chunked => None,
     };
-    let read = Limited::new(body, announced.unwrap_or(limit)).collect().await.map(|collected| {
-        let trailers = collected.trailers().cloned();
-        (collected.to_bytes(), trailers)
-    });
-    match read {
+    match collect(Limited::new(body, announced.unwrap_or(limit))).await {
         Ok((body, trailers)) if announced.is_none_or(|announced| body.len() == announced) => {
             Ok((body, trailers))
         }
@@ -178,6 +174,23 @@ where
         }
         Err(error) => Err((StatusCode::BAD_REQUEST, error)),
     }
+}
+
+/// Copies each piece: hyper's are parts of its read buffer, of which each keeps 8 KiB alive however
+/// small it is.
+async fn collect<B>(body: B) -> Result<(Bytes, Option<HeaderMap>), BoxError>
+where
+    B: Body<Error = BoxError>,
+{
+    let mut body = pin!(body);
+    let (mut bytes, mut trailers) = (BytesMut::new(), None);
+    while let Some(frame) = body.frame().await {
+        match frame?.into_data() {
+            Ok(data) => bytes.put(data),
+            Err(frame) => trailers = frame.into_trailers().ok().or(trailers),
+        }
+    }
+    Ok((bytes.freeze(), trailers))
 }
 
 /// The trailers of the request's body, in the extensions of the request that a handler gets.

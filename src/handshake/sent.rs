@@ -34,9 +34,9 @@ use tokio::sync::oneshot;
 /// Under [`Outermost`](crate::Outermost) this body is put in at the exit, where no layer is left
 /// that could ask.
 #[derive(Debug)]
-pub(crate) struct SwitchingBody<T> {
+pub(crate) struct SwitchingBody {
     /// Can be upgraded as long as the future that made the response is there.
-    alive: Weak<T>,
+    alive: Weak<()>,
     /// Some layer was told that the size is zero.
     said_empty: AtomicBool,
     /// The first question of step 2 has come.
@@ -48,10 +48,10 @@ pub(crate) struct SwitchingBody<T> {
     sent: Option<oneshot::Sender<()>>,
 }
 
-impl<T> SwitchingBody<T> {
+impl SwitchingBody {
     /// Makes the body. `sent` hears once the HTTP server has taken the 101, and is dropped when
     /// that cannot happen any more.
-    pub(crate) fn new(alive: Weak<T>, sent: oneshot::Sender<()>) -> Self {
+    pub(crate) fn new(alive: Weak<()>, sent: oneshot::Sender<()>) -> Self {
         Self {
             alive,
             said_empty: AtomicBool::new(false),
@@ -63,7 +63,7 @@ impl<T> SwitchingBody<T> {
     }
 }
 
-impl<T> Body for SwitchingBody<T> {
+impl Body for SwitchingBody {
     type Data = Bytes;
     type Error = Infallible;
 
@@ -90,7 +90,7 @@ impl<T> Body for SwitchingBody<T> {
     }
 }
 
-impl<T> Drop for SwitchingBody<T> {
+impl Drop for SwitchingBody {
     fn drop(&mut self) {
         // A body that has ended is not asked for its size.
         let sized = self.sized.load(Relaxed) || self.said_empty.load(Relaxed);

@@ -54,13 +54,14 @@ impl Switching {
         };
         let (sender, sent) = oneshot::channel();
         let sent = Sent { receiver: sent, is_certain: token.is_some() };
-        let body = match token {
+        let (on_upgrade, body) = match token {
             Some(token) => {
                 // `into_parts` always names the protocols.
                 token.register(headers[UPGRADE].clone(), sender);
-                OwnBody::empty()
+                // That of the exit: a layer may have put the token into a request of another connection.
+                (token.on_upgrade, OwnBody::empty())
             }
-            None => OwnBody::new(SwitchingBody::new(alive, sender)),
+            None => (on_upgrade, OwnBody::new(SwitchingBody::new(alive, sender))),
         };
         // hyper hands over the connection only after it has written the response, so nobody could
         // wait for it here.

@@ -9,29 +9,36 @@ use http::{
     HeaderMap, HeaderValue, StatusCode,
     header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
 };
+use hyper::upgrade::OnUpgrade;
 use tokio::sync::oneshot;
 
-use crate::negotiation;
+use crate::negotiation::{self, length::Length};
 
 /// What a request carries in its extensions from the outermost layer to the layer that switches.
 ///
 /// It stands in the request, because middleware that makes a new response drops the extensions of
 /// the old one. It holds nothing alive: when the outermost layer's future is gone, so is the exit.
 #[derive(Clone)]
-pub(crate) struct Token(Weak<Exit>);
+pub(crate) struct Token {
+    exit: Weak<Exit>,
+    /// Of the request that the exit is for, and so of the connection that its 101 leaves on.
+    pub(crate) on_upgrade: OnUpgrade,
+    /// How long a body the client's head announces, whatever layers make of the head later.
+    pub(crate) length: Option<Length>,
+}
 
 impl Token {
     /// Ties a 101 with this `Upgrade` header to the request. `sent` is dropped unless the outermost
     /// layer lets that 101 out.
     pub(crate) fn register(&self, upgrade: HeaderValue, sent: oneshot::Sender<()>) {
-        if let Some(exit) = self.0.upgrade() {
+        if let Some(exit) = self.exit.upgrade() {
             exit.register(Handshake { upgrade, sent });
         }
     }
 
     /// Whether there is still an outermost layer that waits for the response.
     pub(crate) fn is_valid(&self) -> bool {
-        self.0.strong_count() > 0
+        self.exit.strong_count() > 0
     }
 }
 
@@ -73,8 +80,8 @@ pub(crate) enum Verdict {
 }
 
 impl Exit {
-    pub(crate) fn token(self: &Arc<Self>) -> Token {
-        Token(Arc::downgrade(self))
+    pub(crate) fn token(self: &Arc<Self>, on_upgrade: OnUpgrade, length: Option<Length>) -> Token {
+        Token { exit: Arc::downgrade(self), on_upgrade, length }
     }
 
     fn replace(&self, registered: Registered) -> Registered {

@@ -9,6 +9,7 @@ use crate::{
     handshake::Settings,
     negotiation::{
         Candidate, Preference,
+        length::Length,
         protocol::{Pattern, Protocol},
     },
 };
@@ -87,12 +88,12 @@ impl Candidate for Registration {
         &self.pattern
     }
 
-    fn body_limit(&self) -> usize {
-        self.handler.as_ref().map_or(0, BoxedHandler::body_limit)
-    }
-
-    fn reads_chunked_body(&self) -> bool {
-        self.handler.as_ref().is_some_and(BoxedHandler::reads_chunked_body)
+    fn takes(&self, body: Length) -> bool {
+        match &self.handler {
+            Some(handler) => body.fits(handler.body_limit(), handler.reads_chunked_body()),
+            // The layer does not read the body of such a request, so the head's word is not enough.
+            None => body == Length::Exactly(0),
+        }
     }
 
     fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool {

@@ -11,7 +11,7 @@ use tower::Service;
 /// Makes a clone of a service for each connection.
 ///
 /// Made by [`Upgrade::into_make_service`](crate::Upgrade::into_make_service); see
-/// [`UpgradeLayer::for_axum`](crate::UpgradeLayer::for_axum) for an example.
+/// `UpgradeLayer::for_axum` for an example.
 #[derive(Clone, Copy, Debug)]
 pub struct IntoMakeService<S> {
     service: S,

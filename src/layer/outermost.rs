@@ -8,7 +8,7 @@ use std::{
     task::{Context, Poll, ready},
 };
 
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
@@ -24,6 +24,7 @@ use crate::{
         sent::SwitchingBody,
         token::{Exit, Token, Verdict},
     },
+    negotiation::length::Length,
 };
 
 /// A [`Layer`] to put around all other layers of a server, so that each [`UpgradeLayer`] below it
@@ -98,7 +99,7 @@ pub struct OutermostService<S, M = Transparent> {
 impl<S, M> OutermostService<S, M> {
     /// Makes a service that makes a clone of this one for each connection, for `axum::serve`.
     ///
-    /// See [`Outermost::for_axum`] for an example.
+    /// See `Outermost::for_axum` for an example.
     pub fn into_make_service(self) -> IntoMakeService<Self> {
         IntoMakeService::new(self)
     }
@@ -118,16 +119,22 @@ where
     }
 
     fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
-        let extensions = request.extensions_mut();
-        // A layer can only switch if hyper could, and the first token is that of the outermost.
-        let is_needed = extensions.get::<OnUpgrade>().is_some()
-            && !extensions.get::<Token>().is_some_and(Token::is_valid);
-        let exit = is_needed.then(|| {
+        let exit = request.extensions().get::<OnUpgrade>().cloned().and_then(|on_upgrade| {
+            // The first token is that of the outermost. One without an exit is another request's.
+            if request.extensions().get::<Token>().is_some_and(Token::is_valid) {
+                return None;
+            }
             let exit = Arc::<Exit>::default();
-            extensions.insert(exit.token());
-            exit
+            let length = Length::of(request.headers(), 0, None);
+            request.extensions_mut().insert(exit.token(on_upgrade, length));
+            Some(exit)
         });
-        OutermostFuture { inner: self.inner.call(request), exit, bodies: self.bodies.clone() }
+        OutermostFuture {
+            inner: self.inner.call(request),
+            exit,
+            alive: None,
+            bodies: self.bodies.clone(),
+        }
     }
 }
 
@@ -143,9 +150,10 @@ pin_project! {
         #[pin]
         inner: F,
         bodies: M,
-        // Held until this future is dropped, which the HTTP server does before it looks at the
-        // response.
         exit: Option<Arc<Exit>>,
+        // From the confirmation until this future is dropped, which the HTTP server does before it
+        // looks at the response.
+        alive: Option<Arc<()>>,
     }
 }
 
@@ -167,7 +175,9 @@ where
         Poll::Ready(Ok(match exit.leave(status, response.headers_mut()) {
             Verdict::Pass => response.map(|body| bodies.inner(body)),
             Verdict::Confirm(sent) => {
-                let body = OwnBody::new(SwitchingBody::new(Arc::downgrade(exit), sent));
+                *response.version_mut() = Version::HTTP_11;
+                let alive = this.alive.insert(Arc::new(()));
+                let body = OwnBody::new(SwitchingBody::new(Arc::downgrade(alive), sent));
                 response.map(|_empty| bodies.own(body))
             }
             Verdict::Unavailable => {

@@ -89,7 +89,7 @@ impl<S, M> Upgrade<S, M> {
 
     /// Makes a service that makes a clone of this one for each connection, for `axum::serve`.
     ///
-    /// See [`UpgradeLayer::for_axum`](crate::UpgradeLayer::for_axum) for an example.
+    /// See `UpgradeLayer::for_axum` for an example.
     pub fn into_make_service(self) -> IntoMakeService<Self> {
         IntoMakeService::new(self)
     }
@@ -105,7 +105,12 @@ impl<S, M> Upgrade<S, M> {
         let (mut head, body) = request.into_parts();
         let config = &*self.config;
         let hint = body.size_hint();
-        let length = Length::of(&head.headers, hint.lower(), hint.upper());
+        let at_most = if body.is_end_stream() { Some(0) } else { hint.upper() };
+        let length = Length::of(&head.headers, hint.lower(), at_most);
+        let length = match head.extensions.get::<Token>().filter(|token| token.is_valid()) {
+            Some(token) => length.and_then(|length| length.confirmed_by(token.length)),
+            None => length,
+        };
         let choice = negotiation::choose(&head, length, &config.registrations, config.preference);
         let (registration, protocol, length) = match choice {
             Ok(choice) => choice,

@@ -5,39 +5,66 @@ use http::{
     header::{CONTENT_LENGTH, TRANSFER_ENCODING},
 };
 
-/// The length of a request's body.
+/// How long a request's body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Length {
-    /// The number of bytes that the head announces.
+    /// As many bytes as the head announces, and the body says the same.
     Exactly(u64),
-    /// The body is chunked, and its length is known only at its end.
+    /// As many bytes as the head announces. An outer layer hides what the body says.
+    Announced(u64),
+    /// Only the end of the body tells, because it is chunked.
     Chunked,
 }
 
 impl Length {
-    /// Reads the length from the head, and checks it against the body's size hint, from `at_least` to
-    /// `at_most`.
+    /// Returns the length that the head announces, or `None` if the body contradicts the head.
     ///
-    /// The size hint alone is not enough, because an outer layer that wraps the body often hides its
-    /// size. Returns `None` if the two contradict each other: an outer layer may then have replaced the
-    /// client's body and left that one unread.
+    /// The body is `at_least` and `at_most` so long, as far as it says so. An outer layer that wraps
+    /// the body often hides its size. If head and body contradict each other, an outer layer may have
+    /// replaced the client's body without reading it.
     pub(crate) fn of(headers: &HeaderMap, at_least: u64, at_most: Option<u64>) -> Option<Self> {
         if headers.contains_key(TRANSFER_ENCODING) {
-            // hyper does not know the length of a chunked body. If the body knows it, an outer layer
-            // made that body.
+            // hyper does not know the size of a chunked body, so a body with a known size is not
+            // hyper's.
             return (at_most != Some(at_least)).then_some(Self::Chunked);
         }
         // RFC 9112 §6.3: a request with neither header has no body.
-        let mut lengths = headers.get_all(CONTENT_LENGTH).iter().map(parse);
-        let length = lengths.next().unwrap_or(Some(0))?;
-        let agree = lengths.all(|other| other == Some(length));
+        let mut lines = headers.get_all(CONTENT_LENGTH).iter().map(parse);
+        let length = lines.next().unwrap_or(Some(0))?;
+        let agree = lines.all(|line| line == Some(length));
         let contradicts = length < at_least || at_most.is_some_and(|at_most| length > at_most);
-        (agree && !contradicts).then_some(Self::Exactly(length))
+        if !agree || contradicts {
+            return None;
+        }
+        let is_said = at_most == Some(at_least);
+        Some(if is_said { Self::Exactly(length) } else { Self::Announced(length) })
     }
 
-    /// Whether there is nothing to read.
+    /// Returns the length if the client's own head announces the same, which an outermost layer has
+    /// seen before any other could change it.
+    pub(crate) fn confirmed_by(self, client: Option<Self>) -> Option<Self> {
+        match (self, client) {
+            (Self::Exactly(bytes) | Self::Announced(bytes), Some(Self::Announced(client))) => {
+                (bytes == client).then_some(Self::Exactly(bytes))
+            }
+            (Self::Chunked, Some(Self::Chunked)) => Some(Self::Chunked),
+            _ => None,
+        }
+    }
+
+    /// Whether the body is read by a handler with this limit, which may read chunked bodies.
+    pub(crate) fn fits(self, limit: usize, reads_chunked: bool) -> bool {
+        match self {
+            Self::Exactly(bytes) | Self::Announced(bytes) => {
+                usize::try_from(bytes).is_ok_and(|bytes| bytes <= limit)
+            }
+            Self::Chunked => reads_chunked,
+        }
+    }
+
+    /// Whether the head announces that there is nothing to read.
     pub(crate) fn is_zero(self) -> bool {
-        self == Self::Exactly(0)
+        matches!(self, Self::Exactly(0) | Self::Announced(0))
     }
 }
 
@@ -57,6 +84,7 @@ mod tests {
         let length = Some("content-length");
         let chunked = Some("transfer-encoding");
         let exactly = |length| Some(Length::Exactly(length));
+        let announced = |length| Some(Length::Announced(length));
         for (name, values, at_least, at_most, expected) in [
             // A body that knows its length.
             (None, &[][..], 0, Some(0), exactly(0)),
@@ -65,10 +93,10 @@ mod tests {
             (length, &["00000000000000000005"], 5, Some(5), exactly(5)),
             (length, &["5", "5"], 5, Some(5), exactly(5)),
             // A body that does not know it.
-            (None, &[], 0, None, exactly(0)),
-            (length, &["5"], 0, None, exactly(5)),
-            (length, &["5"], 0, Some(9), exactly(5)),
-            (length, &["18446744073709551615"], 0, None, exactly(u64::MAX)),
+            (None, &[], 0, None, announced(0)),
+            (length, &["5"], 0, None, announced(5)),
+            (length, &["5"], 0, Some(9), announced(5)),
+            (length, &["18446744073709551615"], 0, None, announced(u64::MAX)),
             // A body that contradicts the head.
             (None, &[], 1, None, None),
             (None, &[], 5, Some(5), None),
@@ -96,6 +124,26 @@ mod tests {
             }
             let given = Length::of(&headers, at_least, at_most);
             assert_eq!(given, expected, "{name:?}: {values:?}, {at_least} to {at_most:?}");
+        }
+    }
+
+    #[test]
+    fn the_clients_head_confirms_the_same_length_and_no_other() {
+        let (exactly, announced) = (Length::Exactly, Length::Announced);
+        for (length, client, confirmed) in [
+            (exactly(5), Some(announced(5)), Some(exactly(5))),
+            (announced(5), Some(announced(5)), Some(exactly(5))),
+            (announced(0), Some(announced(0)), Some(exactly(0))),
+            (Length::Chunked, Some(Length::Chunked), Some(Length::Chunked)),
+            // A layer removed or changed the header.
+            (exactly(0), Some(announced(5)), None),
+            (announced(0), Some(announced(5)), None),
+            (announced(0), Some(Length::Chunked), None),
+            (exactly(5), Some(Length::Chunked), None),
+            (Length::Chunked, Some(announced(5)), None),
+            (announced(5), None, None),
+        ] {
+            assert_eq!(length.confirmed_by(client), confirmed, "{length:?} by {client:?}");
         }
     }
 }

@@ -40,8 +40,7 @@ pub enum Preference {
 /// The parts of a registration that negotiation needs.
 pub(crate) trait Candidate {
     fn pattern(&self) -> &Pattern;
-    fn body_limit(&self) -> usize;
-    fn reads_chunked_body(&self) -> bool;
+    fn takes(&self, body: Length) -> bool;
     fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool;
 }
 
@@ -92,13 +91,7 @@ where
     let mut decline = Decline::Unregistered;
     let mut accept = |candidate: &'c C, offer: Offer<'a>| {
         let protocol = candidate.pattern().protocol(offer)?;
-        let fits = |body: &Length| match *body {
-            Length::Exactly(bytes) => {
-                usize::try_from(bytes).is_ok_and(|bytes| bytes <= candidate.body_limit())
-            }
-            Length::Chunked => candidate.reads_chunked_body(),
-        };
-        let Some(body) = body.filter(fits) else {
+        let Some(body) = body.filter(|&body| candidate.takes(body)) else {
             decline = decline.max(Decline::Body);
             return None;
         };

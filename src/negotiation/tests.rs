@@ -25,12 +25,8 @@ impl Candidate for Registered<'_> {
         &self.pattern
     }
 
-    fn body_limit(&self) -> usize {
-        self.body_limit
-    }
-
-    fn reads_chunked_body(&self) -> bool {
-        self.chunked
+    fn takes(&self, body: Length) -> bool {
+        body.fits(self.body_limit, self.chunked)
     }
 
     fn accepts(&self, _head: &request::Parts, protocol: &Protocol<'_>) -> bool {

@@ -158,12 +158,12 @@ fn window_bits(value: &str) -> Option<u8> {
 /// to be a token once it is unquoted. So no comma, semicolon or equals sign is ever quoted, and
 /// splitting at them finds every malformed member.
 fn parse(list: &str) -> Option<Vec<Extension<'_>>> {
-    let members = list.split(',').map(str::trim).filter(|member| !member.is_empty());
+    let members = list.split(',').map(trim).filter(|member| !member.is_empty());
     members.map(parse_extension).collect()
 }
 
 fn parse_extension(member: &str) -> Option<Extension<'_>> {
-    let mut parts = member.split(';').map(str::trim);
+    let mut parts = member.split(';').map(trim);
     let name = parts.next().filter(|name| is_token(name.as_bytes()))?;
     let parameters = parts.map(parse_parameter).collect::<Option<_>>()?;
     Some(Extension { name, parameters })
@@ -173,12 +173,12 @@ fn parse_parameter(parameter: &str) -> Option<(&str, Option<Cow<'_, str>>)> {
     let (name, value) = match parameter.split_once('=') {
         None => (parameter, None),
         Some((name, value)) => {
-            let value = value.trim_start();
+            let value = trim(value);
             let value = match value.strip_prefix('"').and_then(|value| value.strip_suffix('"')) {
                 Some(quoted) => Cow::Owned(unquote(quoted)?),
                 None => Cow::Borrowed(value),
             };
-            (name.trim_end(), Some(value))
+            (trim(name), Some(value))
         }
     };
     let is_valid = is_token(name.as_bytes())
@@ -198,6 +198,11 @@ fn unquote(quoted: &str) -> Option<String> {
         });
     }
     Some(unquoted)
+}
+
+/// Removes whitespace as HTTP knows it. Unicode knows more.
+fn trim(text: &str) -> &str {
+    text.trim_matches([' ', '\t'])
 }
 
 const PERMESSAGE_DEFLATE: &str = "permessage-deflate";

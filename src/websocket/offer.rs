@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-use http::{HeaderMap, HeaderValue, header, request};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request};
 
 use super::{
     Origins, checks, extensions,
@@ -15,6 +15,7 @@ use crate::{
         rejection::Rejection,
         switch::{IntoOutcome, Switch},
     },
+    negotiation::protocol::Protocol,
 };
 
 /// An opening handshake that was checked and has not been answered.
@@ -115,6 +116,11 @@ impl Offer {
     ///
     /// Fails if a check does. The [module](super) has the table of them.
     pub fn from_head(head: &request::Parts, origins: &Origins) -> Result<Self, Rejection> {
+        // The layer has agreed to another protocol with this client.
+        let agreed: Option<&Protocol<'static>> = head.extensions.get();
+        if agreed.is_some_and(|agreed| !agreed.name().eq_ignore_ascii_case("websocket")) {
+            return Err(Rejection::from(StatusCode::BAD_REQUEST).with_reason("offer"));
+        }
         let accept = checks::check(head, origins)?;
         let mut headers = HeaderMap::new();
         for name in [header::SEC_WEBSOCKET_PROTOCOL, header::SEC_WEBSOCKET_EXTENSIONS] {

@@ -23,11 +23,14 @@ mod decisions;
 mod frames;
 #[cfg(feature = "h2c")]
 mod h2c;
+mod hidden_bodies;
 mod inner;
 mod io;
 mod length;
 #[cfg(all(feature = "axum", feature = "websocket"))]
 mod migration;
+#[cfg(feature = "websocket")]
+mod misuse;
 mod model;
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 mod observed;

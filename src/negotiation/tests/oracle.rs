@@ -95,14 +95,14 @@ pub(super) fn naive_answer(head: &request::Parts, question: &Question<'_>) -> Op
     let offers = naive_offers(&values(UPGRADE))?;
     let body = question.body?;
     let fits = match body {
-        Length::Exactly(bytes) => bytes <= question.body_limit as u64,
+        Length::Exactly(bytes) | Length::Announced(bytes) => bytes <= question.body_limit as u64,
         Length::Chunked => question.chunked,
     };
     if head.version != Version::HTTP_11
         || ["CONNECT", "TRACE"].contains(&head.method.as_str())
         || !naively_names_option(&values(CONNECTION), "upgrade")
         || !fits
-        || (body != Length::Exactly(0) && !naively_meets(&values(EXPECT)))
+        || (!body.is_zero() && !naively_meets(&values(EXPECT)))
     {
         return None;
     }
