@@ -254,7 +254,8 @@ pub use crate::{
     },
     error::{BoxError, UpgradeError, UpgradeErrorKind},
     handler::{
-        IntoSwitch, UpgradeHandler, When, WithBodyLimit,
+        IntoSwitch, UpgradeHandler,
+        narrowed::{When, WithBodyLimit},
         rejection::{OwnBody, Rejection},
         switch::{IntoOutcome, Switch},
     },

@@ -1,15 +1,21 @@
-//! [`UpgradeHandler`], the trait of a protocol: implemented for closures, and narrowed by adapters.
+//! [`UpgradeHandler`], the trait of a protocol, implemented for closures.
 
 pub(crate) mod answer;
+pub(crate) mod boxed;
+pub(crate) mod narrowed;
 pub(crate) mod rejection;
 pub(crate) mod switch;
 
-use std::{fmt, future::Future, pin::Pin, sync::Arc};
+use std::future::Future;
 
 use bytes::Bytes;
 use http::{Request, request};
 
-use self::{rejection::Rejection, switch::Switch};
+use self::{
+    narrowed::{When, WithBodyLimit},
+    rejection::Rejection,
+    switch::Switch,
+};
 use crate::negotiation::protocol::Protocol;
 
 /// Decides about requests that offer a protocol, and runs the protocol on their connections.
@@ -320,158 +326,5 @@ where
 {
     fn into_switch(self) -> Result<Switch, Rejection> {
         self.map_err(Into::into)
-    }
-}
-
-/// A handler that takes over only requests for which a predicate returns `true`.
-///
-/// Made by [`UpgradeHandler::when`]; see there for an example.
-#[derive(Clone, Copy)]
-pub struct When<H, P> {
-    handler: H,
-    predicate: P,
-}
-
-impl<H, P> UpgradeHandler for When<H, P>
-where
-    H: UpgradeHandler,
-    P: Fn(&request::Parts) -> bool + Send + Sync + 'static,
-{
-    fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool {
-        (self.predicate)(head) && self.handler.accepts(head, protocol)
-    }
-
-    fn body_limit(&self) -> usize {
-        self.handler.body_limit()
-    }
-
-    fn is_optional(&self) -> bool {
-        self.handler.is_optional()
-    }
-
-    fn reads_chunked_body(&self) -> bool {
-        self.handler.reads_chunked_body()
-    }
-
-    fn upgrade(
-        &self,
-        request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
-        self.handler.upgrade(request)
-    }
-}
-
-impl<H, P> fmt::Debug for When<H, P>
-where
-    H: fmt::Debug,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { handler, predicate: _ } = self;
-        f.debug_struct("When").field("handler", handler).finish_non_exhaustive()
-    }
-}
-
-/// A handler with its own limit for request bodies.
-///
-/// Made by [`UpgradeHandler::with_body_limit`] and [`UpgradeHandler::with_chunked_body_limit`]; see
-/// there for examples.
-#[derive(Clone, Copy, Debug)]
-pub struct WithBodyLimit<H> {
-    handler: H,
-    bytes: usize,
-    chunked: bool,
-}
-
-impl<H> UpgradeHandler for WithBodyLimit<H>
-where
-    H: UpgradeHandler,
-{
-    fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool {
-        self.handler.accepts(head, protocol)
-    }
-
-    fn body_limit(&self) -> usize {
-        self.bytes
-    }
-
-    fn reads_chunked_body(&self) -> bool {
-        self.chunked
-    }
-
-    fn is_optional(&self) -> bool {
-        self.handler.is_optional()
-    }
-
-    fn upgrade(
-        &self,
-        request: Request<Bytes>,
-    ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
-        self.handler.upgrade(request)
-    }
-}
-
-/// A handler of any type. It allocates once for each request that it takes over.
-#[derive(Clone)]
-pub(crate) struct BoxedHandler(Arc<dyn ErasedHandler>);
-
-type Decision<'h> = Pin<Box<dyn Future<Output = Result<Switch, Rejection>> + Send + 'h>>;
-
-impl BoxedHandler {
-    pub(crate) fn new(handler: impl UpgradeHandler) -> Self {
-        Self(Arc::new(handler))
-    }
-
-    pub(crate) fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool {
-        self.0.accepts(head, protocol)
-    }
-
-    pub(crate) fn body_limit(&self) -> usize {
-        self.0.body_limit()
-    }
-
-    pub(crate) fn is_optional(&self) -> bool {
-        self.0.is_optional()
-    }
-
-    pub(crate) fn reads_chunked_body(&self) -> bool {
-        self.0.reads_chunked_body()
-    }
-
-    pub(crate) fn upgrade(&self, request: Request<Bytes>) -> Decision<'_> {
-        self.0.upgrade(request)
-    }
-}
-
-/// The methods of [`UpgradeHandler`] that a trait object can have.
-trait ErasedHandler: Send + Sync {
-    fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool;
-    fn body_limit(&self) -> usize;
-    fn is_optional(&self) -> bool;
-    fn reads_chunked_body(&self) -> bool;
-    fn upgrade(&self, request: Request<Bytes>) -> Decision<'_>;
-}
-
-impl<H> ErasedHandler for H
-where
-    H: UpgradeHandler,
-{
-    fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool {
-        UpgradeHandler::accepts(self, head, protocol)
-    }
-
-    fn body_limit(&self) -> usize {
-        UpgradeHandler::body_limit(self)
-    }
-
-    fn is_optional(&self) -> bool {
-        UpgradeHandler::is_optional(self)
-    }
-
-    fn reads_chunked_body(&self) -> bool {
-        UpgradeHandler::reads_chunked_body(self)
-    }
-
-    fn upgrade(&self, request: Request<Bytes>) -> Decision<'_> {
-        Box::pin(UpgradeHandler::upgrade(self, request))
     }
 }

@@ -22,6 +22,13 @@ use crate::{
 
 /// A request whose switch the inner service decides about.
 pub(crate) struct Asked {
+    /// Until the answer.
+    question: Option<Question>,
+    /// Tells the body of a 101 that the future of the response, which holds this, is gone.
+    alive: Arc<()>,
+}
+
+struct Question {
     slot: Arc<Slot>,
     on_upgrade: OnUpgrade,
     token: Option<Token>,
@@ -47,17 +54,23 @@ impl Asked {
         head.extensions.insert(protocol);
         head.extensions.insert::<Link>(slot.link());
         let token = head.extensions.get().cloned();
-        Self { slot, on_upgrade, token, head: reported, settings }
+        let question = Some(Question { slot, on_upgrade, token, head: reported, settings });
+        Self { question, alive: Arc::new(()) }
     }
 
     /// Returns the response to send in place of the inner service's, if that was a yes.
     ///
-    /// `alive` can be upgraded as long as the future of the response is there.
-    pub(crate) fn answer<B>(
-        self,
-        response: &mut Response<B>,
-        alive: Weak<()>,
-    ) -> Option<Response<OwnBody>> {
+    /// # Panics
+    ///
+    /// Panics if it is called twice.
+    pub(crate) fn answer<B>(&mut self, response: &mut Response<B>) -> Option<Response<OwnBody>> {
+        let question = self.question.take().expect("polled after completion");
+        question.answer(response, Arc::downgrade(&self.alive))
+    }
+}
+
+impl Question {
+    fn answer<B>(self, response: &mut Response<B>, alive: Weak<()>) -> Option<Response<OwnBody>> {
         let carried = response.extensions_mut().remove::<Carried>();
         let is_101 = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let is_500 = response.status() == StatusCode::INTERNAL_SERVER_ERROR;

@@ -29,7 +29,7 @@ use crate::{
         session::{FOREVER, Observer, Session},
     },
     error::{BoxError, UpgradeErrorKind},
-    handler::{BoxedHandler, rejection::OwnBody},
+    handler::{boxed::BoxedHandler, rejection::OwnBody},
     negotiation::{length::Length, protocol::Protocol},
 };
 

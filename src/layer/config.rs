@@ -5,7 +5,7 @@ use std::fmt;
 use http::request;
 
 use crate::{
-    handler::BoxedHandler,
+    handler::boxed::BoxedHandler,
     handshake::Settings,
     negotiation::{
         Candidate, Preference,

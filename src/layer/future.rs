@@ -38,8 +38,6 @@ pin_project! {
             inner: F,
             // The inner service may switch.
             asked: Option<Box<Asked>>,
-            // As below, from its yes on.
-            alive: Option<Arc<()>>,
         },
         Handshake {
             response: Pin<Box<dyn Future<Output = Response<OwnBody>> + Send>>,
@@ -51,12 +49,12 @@ pin_project! {
 
 impl<F> Route<F> {
     pub(super) fn forward(inner: F) -> Self {
-        Self::Inner { inner, asked: None, alive: None }
+        Self::Inner { inner, asked: None }
     }
 
     /// Makes the future of a request that the inner service may switch.
     pub(super) fn asked(inner: F, asked: Asked) -> Self {
-        Self::Inner { inner, asked: Some(Box::new(asked)), alive: None }
+        Self::Inner { inner, asked: Some(Box::new(asked)) }
     }
 
     /// Makes the future from what it is to await, which is given a sign of the future's life.
@@ -77,26 +75,33 @@ where
 {
     type Output = Result<Response<M::Body>, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let bodies = this.bodies;
         match this.route.project() {
-            RouteProj::Inner { inner, asked, alive } => {
-                let response = ready!(inner.poll(cx));
-                let Some(asked) = asked.take() else {
-                    return Poll::Ready(response.map(|it| it.map(|body| bodies.inner(body))));
-                };
-                let mut response = response?;
-                let alive = alive.insert(Arc::new(()));
-                Poll::Ready(Ok(match asked.answer(&mut response, Arc::downgrade(alive)) {
-                    None => response.map(|body| bodies.inner(body)),
-                    Some(switched) => switched.map(|body| bodies.own(body)),
-                }))
+            RouteProj::Inner { inner, asked: None } => {
+                Poll::Ready(ready!(inner.poll(cx)).map(|it| it.map(|body| bodies.inner(body))))
+            }
+            RouteProj::Inner { inner, asked: Some(asked) } => {
+                Poll::Ready(Ok(answer(ready!(inner.poll(cx))?, asked, bodies)))
             }
             RouteProj::Handshake { response, .. } => {
                 Poll::Ready(Ok(ready!(response.as_mut().poll(cx)).map(|body| bodies.own(body))))
             }
         }
+    }
+}
+
+/// Switches if the inner service's response is a yes. Out of line, because hardly any response is.
+#[cold]
+fn answer<M, B>(mut response: Response<B>, asked: &mut Asked, bodies: &M) -> Response<M::Body>
+where
+    M: Bodies<B>,
+{
+    match asked.answer(&mut response) {
+        None => response.map(|body| bodies.inner(body)),
+        Some(switched) => switched.map(|body| bodies.own(body)),
     }
 }
 

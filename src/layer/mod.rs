@@ -20,7 +20,7 @@ use self::{
     service::Upgrade,
 };
 use crate::{
-    handler::{BoxedHandler, UpgradeHandler, rejection::OwnBody},
+    handler::{UpgradeHandler, boxed::BoxedHandler, rejection::OwnBody},
     negotiation::protocol::Pattern,
 };
 

@@ -94,7 +94,8 @@ impl<S, M> Upgrade<S, M> {
         IntoMakeService::new(self)
     }
 
-    /// Decides what becomes of a request that hyper could upgrade.
+    /// Decides what becomes of a request that is more than an ordinary one.
+    #[cold]
     fn route<B>(&mut self, request: Request<B>) -> Route<S::Future>
     where
         S: Service<Request<B>>,
@@ -104,21 +105,16 @@ impl<S, M> Upgrade<S, M> {
     {
         let (mut head, body) = request.into_parts();
         let config = &*self.config;
-        let hint = body.size_hint();
-        let at_most = if body.is_end_stream() { Some(0) } else { hint.upper() };
-        let length = Length::of(&head.headers, hint.lower(), at_most);
-        let length = match head.extensions.get::<Token>().filter(|token| token.is_valid()) {
-            Some(token) => length.and_then(|length| length.confirmed_by(token.length)),
-            None => length,
-        };
+        let length = || length(&head, &body);
         let choice = negotiation::choose(&head, length, &config.registrations, config.preference);
         let (registration, protocol, length) = match choice {
             Ok(choice) => choice,
             Err(decline) => return self.decline(decline, head, body),
         };
-        // `choose` is given a head that has the extension, and cannot change it.
-        let on_upgrade =
-            head.extensions.get::<OnUpgrade>().cloned().expect("was there a moment ago");
+        // Negotiation declines every request to which hyper does not add the extension.
+        let Some(on_upgrade) = head.extensions.get::<OnUpgrade>().cloned() else {
+            return self.decline(Decline::Request, head, body);
+        };
         let Some(handler) = &registration.handler else {
             let protocol = protocol.into_owned();
             let asked = Asked::new(&mut head, on_upgrade, protocol, config.handshakes.clone());
@@ -177,20 +173,34 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        // hyper adds the extension to HTTP/1.1 requests with an `Upgrade` line and to CONNECT, so a
-        // request without it can be forwarded at once. It stays where it is until the request is
-        // ours: an inner service may want it.
         let bodies = self.bodies.clone();
-        if request.extensions().get::<OnUpgrade>().is_some() {
-            UpgradeFuture { route: self.route(request), bodies }
-        } else if request.version() == Version::HTTP_10 && request.headers().contains_key(UPGRADE) {
-            // RFC 9110 §7.8 has `Upgrade` ignored in HTTP/1.0. A proxy in front that speaks it is the
-            // usual reason why nothing is ever switched, so that operators have to see it.
-            let (head, body) = request.into_parts();
-            UpgradeFuture { route: self.decline(Decline::Request, head, body), bodies }
-        } else {
-            UpgradeFuture { route: Route::forward(self.inner.call(request)), bodies }
+        if has_offer(&request) {
+            return UpgradeFuture { route: self.route(request), bodies };
         }
+        UpgradeFuture { route: Route::forward(self.inner.call(request)), bodies }
     }
+}
+
+/// How long the body is, or `None` if it may not be the client's.
+fn length(head: &request::Parts, body: &impl Body) -> Option<Length> {
+    let hint = body.size_hint();
+    let at_most = if body.is_end_stream() { Some(0) } else { hint.upper() };
+    let length = Length::of(&head.headers, hint.lower(), at_most)?;
+    match head.extensions.get::<Token>().filter(|token| token.is_valid()) {
+        Some(token) => length.confirmed_by(token.length),
+        None => Some(length),
+    }
+}
+
+/// Whether a request is more than an ordinary one, which is forwarded at once.
+#[inline]
+fn has_offer<B>(request: &Request<B>) -> bool {
+    // hyper adds the extension to HTTP/1.1 requests with an `Upgrade` header and to CONNECT. It stays
+    // where it is until a handler takes over the request: an inner service may want it.
+    request.extensions().get::<OnUpgrade>().is_some()
+        // RFC 9110 §7.8 has `Upgrade` ignored in HTTP/1.0. A proxy in front that speaks it is the
+        // usual reason why nothing is ever switched, so that operators have to see it.
+        || (request.version() == Version::HTTP_10 && request.headers().contains_key(UPGRADE))
 }

@@ -4,6 +4,8 @@
 pub(crate) mod length;
 pub(crate) mod protocol;
 
+use std::cell::LazyCell;
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
     header::{CONNECTION, EXPECT, UPGRADE},
@@ -62,7 +64,7 @@ pub(crate) enum Decline {
 /// `body` is `None` if the length cannot be trusted.
 pub(crate) fn choose<'c, 'a, C>(
     head: &'a request::Parts,
-    body: Option<Length>,
+    body: impl FnOnce() -> Option<Length>,
     candidates: &'c [C],
     preference: Preference,
 ) -> Result<(&'c C, Protocol<'a>, Length), Decline>
@@ -86,7 +88,10 @@ where
     }
     // Unread bytes of a body would become bytes of the new protocol. So the body has to be read, and a
     // client that waits for a 100 before it sends the body has to get one.
-    let body = body.filter(|body| body.is_zero() || expectation_can_be_met(&head.headers));
+    // Asked for when a handler is registered for an offer.
+    let body = LazyCell::new(|| {
+        body().filter(|body| body.is_zero() || expectation_can_be_met(&head.headers))
+    });
 
     let mut decline = Decline::Unregistered;
     let mut accept = |candidate: &'c C, offer: Offer<'a>| {

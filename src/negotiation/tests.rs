@@ -72,7 +72,7 @@ impl Question<'_> {
             log: &log,
         };
         let candidates: Vec<_> = self.registered.iter().map(register).collect();
-        let choice = choose(head, self.body, &candidates, self.preference).ok();
+        let choice = choose(head, || self.body, &candidates, self.preference).ok();
         let choice =
             choice.map(|(winner, protocol, _)| (winner.pattern.to_string(), protocol.to_string()));
         (choice, log.take())

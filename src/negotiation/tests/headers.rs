@@ -53,7 +53,7 @@ fn another_handler_may_take_a_longer_body() {
         (Length::Chunked, Some(("bar", 9))),
     ] {
         for preference in [Preference::Client, Preference::Server] {
-            let choice = choose(&head, Some(body), &candidates, preference).ok();
+            let choice = choose(&head, || Some(body), &candidates, preference).ok();
             let choice =
                 choice.map(|(winner, protocol, _)| (protocol.to_string(), winner.body_limit));
             let expected = expected.map(|(protocol, limit)| (protocol.to_owned(), limit));
