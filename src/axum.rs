@@ -30,7 +30,7 @@ mod offer {
 
     use crate::{
         handler::{answer::Link, rejection::Rejection},
-        negotiation,
+        negotiation::{self, length::Length},
         observe::trace,
         websocket::{Offer, Origins},
     };
@@ -72,26 +72,36 @@ mod offer {
         }
     }
 
+    /// Returns `None` if the request offers no WebSocket, or if no layer hands the offer on.
     fn offer(head: &request::Parts) -> Option<Result<Offer, Rejection>> {
         let is_offered = head.extensions.get().is_some_and(|link: &Link| link.is_for("websocket"));
+        if !is_offered && is_forgotten(head) {
+            trace::unasked(head);
+        }
         let origins = || head.extensions.get().cloned().unwrap_or_else(Origins::same_host);
         is_offered.then(|| Offer::from_head(head, &origins()))
     }
 
-    /// Answers a request that offers no WebSocket, or for which no layer asks the inner service.
-    fn upgrade_required(head: &request::Parts) -> Rejection {
-        // The client asked, hyper could upgrade the connection, and no layer stands between.
-        if head.extensions.get::<OnUpgrade>().is_some()
+    /// Whether the client offers a WebSocket, hyper could upgrade the connection, and no layer took
+    /// part. A layer forwards offers with a body.
+    fn is_forgotten(head: &request::Parts) -> bool {
+        head.extensions.get::<OnUpgrade>().is_some()
             && negotiation::names_connection_option(&head.headers, "upgrade")
             && "websocket".parse().is_ok_and(|it| negotiation::all_offered(&head.headers, &[it]))
-        {
-            trace::unasked(head);
-        }
-        let mut response = Response::new(Full::from(UPGRADE_REQUIRED));
+            && Length::of(&head.headers, 0, None).is_some_and(Length::is_zero)
+    }
+
+    /// Answers a request without an offer that could be taken.
+    fn upgrade_required(head: &request::Parts) -> Rejection {
+        let text = if is_forgotten(head) { NO_LAYER } else { UPGRADE_REQUIRED };
+        let mut response = Response::new(Full::from(text));
         *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         Rejection::from(response).with_reason("offer")
     }
 
-    const UPGRADE_REQUIRED: &str = "this is a WebSocket: ask for an upgrade of the connection\n";
+    const UPGRADE_REQUIRED: &str = "this path is a WebSocket: connect with a WebSocket client\n";
+
+    const NO_LAYER: &str =
+        "this path is a WebSocket, but no `UpgradeLayer::on_inner(\"websocket\")` is around it\n";
 }

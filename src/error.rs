@@ -107,13 +107,23 @@ impl fmt::Display for UpgradeError {
             }
             UpgradeErrorKind::Disconnected => "the connection was closed before it was switched",
             UpgradeErrorKind::TimedOut => "the handshake took longer than `handshake_timeout`",
-            UpgradeErrorKind::Handler => "the handler failed",
-            UpgradeErrorKind::Panicked => "the handler panicked",
-            UpgradeErrorKind::Aborted => "the connection was left at the deadline of the shutdown",
+            UpgradeErrorKind::Handler => "the upgraded connection ended with an error",
+            UpgradeErrorKind::Panicked => {
+                "the handler, or the function on its connection, panicked"
+            }
+            UpgradeErrorKind::Aborted => {
+                "the connection was still open at the shutdown deadline and was aborted"
+            }
         })?;
+        let mut written = String::new();
         let mut source = self.source().filter(|_| f.alternate());
         while let Some(error) = source {
-            write!(f, ": {error}")?;
+            let text = error.to_string();
+            // Some errors have the text of their source at the end of their own.
+            if !written.ends_with(&text) {
+                write!(f, ": {text}")?;
+            }
+            written = text;
             source = error.source();
         }
         Ok(())

@@ -1,16 +1,15 @@
-//! Tower middleware that switches protocols on HTTP/1.1 connections: to WebSocket, to HTTP/2, or to a
+//! Tower middleware for protocol upgrades on HTTP/1.1 connections: to WebSocket, to HTTP/2, or to a
 //! protocol of your own.
 //!
-//! A client may offer to speak another protocol on the connection that it sends a request on (the
-//! `Upgrade` header, RFC 9110 §7.8). [`UpgradeLayer`] wraps any tower service. It answers such a request
-//! with `101 Switching Protocols` and hands the connection to your code. Every other request reaches
-//! the inner service as if the layer were not there.
+//! A client asks for another protocol with the `Upgrade` header of a request (RFC 9110 §7.8).
+//! [`UpgradeLayer`] wraps any tower service. It answers such a request with `101 Switching Protocols` and
+//! hands the connection to your code. All other requests go to the inner service unchanged.
 //!
 //! # A WebSocket in axum
 //!
-//! [`on_inner`](UpgradeLayer::on_inner) has your routes decide, and `websocket::Offer` is an extractor: it
-//! has checked the handshake and the `Origin`. A framing crate of your choice speaks the messages; here
-//! it is tokio-websockets.
+//! With [`on_inner`](UpgradeLayer::on_inner), your routes decide. [`websocket::Offer`][offer] is an
+//! extractor that checks the handshake and the `Origin` header. A framing crate of your choice reads and
+//! writes the messages; here it is tokio-websockets.
 //!
 #![cfg_attr(all(feature = "axum", feature = "websocket"), doc = "```")]
 #![cfg_attr(not(all(feature = "axum", feature = "websocket")), doc = "```ignore")]
@@ -56,8 +55,8 @@
 //!
 //! # A protocol of your own
 //!
-//! [`on`](UpgradeLayer::on) registers a handler, which gets the request and decides by itself. This is
-//! a layer around a service of hyper; in axum it is the same.
+//! [`on`](UpgradeLayer::on) registers a handler, which gets the request and decides by itself. Here the
+//! layer is around a service of hyper. In axum, put it on a `Router`.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -119,15 +118,15 @@
 //! ```
 //!
 //! [`on_inner`](UpgradeLayer::on_inner) leaves paths and methods to the routes. A handler given to
-//! [`on`](UpgradeLayer::on) is asked for every request that reaches the layer, also for paths without a
-//! route: narrow it with [`when`](UpgradeHandler::when), or put its layer on a route. [`guide::placement`]
-//! has a table of the places.
+//! [`on`](UpgradeLayer::on) gets every request that offers its protocol, on every path: limit it with
+//! [`when`](UpgradeHandler::when), or put its layer on a route. [`guide::placement`] has a table of the
+//! places.
 //!
 //! # Layer order
 //!
-//! Put [`UpgradeLayer::outermost`] around everything; then a handler runs if and only if its 101 leaves
-//! the server. Without it, the layer goes by what the server asks the body of the 101, which some
-//! layers hide and a few imitate.
+//! Add [`UpgradeLayer::outermost`] as the last layer; then a handler's function runs on the connection if
+//! and only if its 101 leaves the server. Without it, the layer goes by what the server asks the body of
+//! the 101, which some layers hide and a few imitate.
 //!
 //! | outer layer | works without `outermost()` | works with it | why |
 //! |---|---|---|---|
@@ -140,13 +139,17 @@
 //! | wraps the response body and hides its end or its size (`ResponseBodyTimeoutLayer`, `DecompressionLayer`, streams) | no: 101, then EOF | yes | the server's questions do not reach the body |
 //! | reads the response body and makes a new one | no: 101, then EOF | yes | the body of the 101 is gone |
 //! | wraps or replaces the request body (`RequestBodyTimeoutLayer`, metrics) | yes | yes | the head says how long the body is |
-//! | holds the response until the request's extensions are dropped | no for `WebSocket`: 101, then EOF | no for `WebSocket`: 503 | its `Handshake` keeps the request; `on_inner` does not |
+//! | holds the response until the request's extensions are dropped (axum-htmx's `AutoVaryLayer`) | no for `WebSocket`: 101, then EOF | no for `WebSocket`: 503 | its `Handshake` keeps the request; `on_inner` does not |
 //! | makes a new request without the old one's extensions | no: forwarded | no: forwarded | hyper's promise of the connection is one of them |
 //!
 //! An outer layer that answers something else in place of the 101, such as a time limit, is respected:
 //! the handler does not run. Without `outermost()` a layer escapes notice if it changes the status in
 //! place to 204 or 304, or after something asked the body for its size; or if it asks the body all that
 //! a server asks, and then answers something else.
+//!
+//! Bytes of a body cannot get into the new protocol, unless an outer layer replaces the request's body
+//! without reading it, keeps its headers, and hides the size of the new one. Read a body to its end
+//! before you replace it.
 //!
 //! axum replaces the body of every response to HEAD behind `Router::layer`. Where a handler takes HEAD
 //! over, put the layers around the `Router`, or the client gets its 101 and then EOF.
@@ -158,7 +161,7 @@
 //!
 //! `axum::serve` does. With hyper, serve connections `.with_upgrades()`, and with hyper-util's `auto`
 //! builder by `serve_connection_with_upgrades`. Otherwise the client gets its 101 and then EOF, and
-//! [`on_failure`](UpgradeLayer::on_failure) hears which call is missing.
+//! [`on_failure`](UpgradeLayer::on_failure) receives an error that names the missing call.
 //!
 //! Leave hyper's `pipeline_flush` off, which is its default. With it, hyper loses the whole 101 if bytes
 //! of the new protocol came right after the request, and no layer can notice.
@@ -195,15 +198,15 @@
 //!
 //! # Security
 //!
-//! - A browser lets any page open a WebSocket to any host, with that host's cookies. `websocket::Origins`
-//!   allows pages of the same host by default; name a list if cookies matter.
+//! - A browser lets any page open a WebSocket to any host, with that host's cookies. By default, only
+//!   pages of the same host may connect. `websocket::Origins::list` replaces that default.
 //! - Layers outside of [`UpgradeLayer`] see the request and its 101, and nothing that follows. Decide who
 //!   may connect there, in the routes, or in the handler.
 //! - `h2c` has two dangers of its own: read about them in its module before you register it.
 //!
 //! # Cancel safety
 //!
-//! Dropping a response's future drops the handler's decision. Once the 101 is with the server, the
+//! If a response's future is dropped, nothing is switched. Once the 101 is with the server, the
 //! handler runs on a task of its own, which ends with what it runs.
 //!
 //! # What this crate does not do
@@ -224,6 +227,8 @@
 //! | `metrics` | counters, a gauge and a histogram, through the `metrics` facade |
 //!
 //! [`guide::operating`] lists the events and the metrics.
+#![cfg_attr(feature = "websocket", doc = "\n[offer]: websocket::Offer")]
+#![cfg_attr(not(feature = "websocket"), doc = "\n[offer]: crate#features")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]

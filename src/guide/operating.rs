@@ -25,15 +25,19 @@
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: rejected status=400 reason="key"
 //! DEBUG tower_upgrade: declined reason="unregistered" method=GET path="/" version=HTTP/1.1
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
-//!  WARN upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: the handler failed kind=Handler source=WebSocket protocol error: Connection reset without closing handshake source.sources=[Connection reset without closing handshake]
+//!  WARN upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: the upgraded connection ended with an error kind=Handler source=WebSocket protocol error: Connection reset without closing handshake source.sources=[Connection reset without closing handshake]
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=223.403µs read=0 written=0
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
 //!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: switched
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=704.693209ms read=8 written=14
 //!  INFO tower_upgrade: turned away outcome="drained" protocol=websocket method=GET path="/ws"
-//!  WARN upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: the connection was left at the deadline of the shutdown kind=Aborted
+//!  WARN upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: the connection was still open at the shutdown deadline and was aborted kind=Aborted
 //!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: ended duration=2.204606586s read=0 written=0
 //! ```
+//!
+//! A handler of axum that answers `Result<Switch, StatusCode>` with an error counts as `declined`, since it
+//! is an answer like any other. Return a [`Rejection`](crate::Rejection) to have it logged and counted as
+//! rejected.
 //!
 //! # Metrics
 //!

@@ -2,7 +2,7 @@
 //!
 //! | place | a handler given to [`on`](crate::UpgradeLayer::on) is asked for | [`on_inner`](crate::UpgradeLayer::on_inner) switches |
 //! |---|---|---|
-//! | `layer.layer(router)`, around a whole `Router` | every request | what a route says yes to |
+//! | around a whole `Router`: `axum::serve(listener, layer.for_axum().layer(router).into_make_service())` | every request | what a route says yes to |
 //! | `Router::layer` | every request, also for paths without a route | what a route says yes to |
 //! | `Router::route_layer` | every method of the paths that have a route | what a route says yes to |
 //! | `MethodRouter::layer`, as in `get(page).layer(layer)` | every method of that path, also those that get 405 | what the route says yes to |
@@ -28,5 +28,5 @@
 //!
 //! # The body type
 //!
-//! `UpgradeLayer::for_axum` has the layer answer with axum's body. `axum::serve` needs that for a layer
+//! Always call `UpgradeLayer::for_axum` in axum. It has the layer answer with axum's body. `axum::serve` needs that for a layer
 //! around a `Router`, and on a `Router` it saves an allocation for each response.

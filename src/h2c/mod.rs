@@ -1,12 +1,33 @@
 //! HTTP/1.1 connections that continue in HTTP/2, in cleartext (RFC 7540 §3.2).
 //!
+//! Most servers do not need this module. Use it only if clients that you do not control ask for HTTP/2 by
+//! `Upgrade: h2c` over plain HTTP: `curl --http2`, `nghttp -u`, Java's `HttpClient`. If both ends are
+//! yours, use HTTP/2 with prior knowledge, which `axum::serve` with its feature `http2` and hyper-util's
+//! `auto` builder serve on the same port. If clients reach you through TLS, do not use it.
+//!
+//! RFC 9113 has dropped this upgrade: new clients begin with HTTP/2 instead.
+//!
+//! In axum, put the layer around the whole `Router`, and give the handler a clone of it:
+//!
+//! ```no_run
+//! # use axum::Router;
+//! # use tower::Layer;
+//! # use tower_upgrade::{UpgradeLayer, h2c::H2c};
+//! # #[cfg(feature = "axum")]
+//! # async fn serve(listener: tokio::net::TcpListener, app: Router) -> std::io::Result<()> {
+//! let service = UpgradeLayer::new().on("h2c", H2c::new(app.clone())).for_axum().layer(app);
+//! axum::serve(listener, service.into_make_service()).await
+//! # }
+//! ```
+//!
 //! # Two dangers
 //!
 //! **Outer layers of [`UpgradeLayer`](crate::UpgradeLayer) see only the first request of such a
 //! connection.** Every later request is a stream inside the connection that the layer took over, and
 //! goes straight to the service that [`H2c::new`] was given. A client passes an authentication in an
 //! outer layer with one request that it lets through (CVE-2026-32136 was that). So put everything
-//! that each request has to pass around the service, and name that service twice:
+//! that each request has to pass around the service, and give the same service to [`H2c::new`] and to
+//! `.layer`:
 //!
 //! ```text
 //! right   UpgradeLayer::new().on("h2c", H2c::new(auth.layer(app))).layer(auth.layer(app))
@@ -16,14 +37,7 @@
 //! **Cleartext only.** On TLS, HTTP/2 is negotiated by ALPN, and RFC 9113 §3.2 forbids this upgrade
 //! there. Nothing in a request tells a layer whether there is TLS below it. Do not register [`H2c`]
 //! on a server that clients reach through TLS, nor behind a proxy that forwards `Upgrade` without
-//! knowing it: its clients could leave the proxy's rules behind.
-//!
-//! # When to use it
-//!
-//! Some clients ask for HTTP/2 without knowing whether the server has it: Java's `HttpClient` with
-//! its first request on every cleartext connection, `curl --http2`, and `nghttp -u`. This upgrade is
-//! for them. RFC 9113 has dropped it. Where both ends are yours, prefer prior knowledge: such a
-//! connection begins with HTTP/2, and hyper-util's `auto` builder serves it on the same port.
+//! knowing it: its clients could bypass the proxy's rules.
 //!
 //! # Which requests are upgraded
 //!

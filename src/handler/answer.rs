@@ -18,7 +18,9 @@ impl Switch {
     ///
     /// The response has the headers of the switch. Middleware between the service and the layer may add
     /// headers, and they are sent with the 101, except those that a [101 cannot have](Self::header). If
-    /// middleware changes the status, the client gets that response and nothing is switched.
+    /// middleware changes the status, the client gets that response and nothing is switched. The switch of
+    /// a `websocket::Offer` is a 101 until then. Every other is a 500, so that a 500 which middleware sets
+    /// in place is not noticed.
     ///
     /// Return the response only for a request that came from the layer, and only once. Otherwise the
     /// client sees a 500 whose body says that no layer took it.
@@ -151,5 +153,5 @@ impl Carried {
 }
 
 /// The text of the 500 that a client sees if no layer takes the switch.
-const NOT_TAKEN: &str =
-    "a switch of protocols was answered where no `UpgradeLayer::on_inner` takes it\n";
+const NOT_TAKEN: &str = "the handler switched protocols, but no `UpgradeLayer::on_inner` offered it one \
+                         for this request\n";

@@ -45,13 +45,12 @@ pub(crate) struct SwitchingBody {
     sized: AtomicBool,
     /// It was polled, so the response was not sent as a 101.
     polled: bool,
-    sent: Option<oneshot::Sender<()>>,
+    sent: Option<oneshot::Sender<bool>>,
 }
 
 impl SwitchingBody {
-    /// Makes the body. `sent` hears once the HTTP server has taken the 101, and is dropped when
-    /// that cannot happen any more.
-    pub(crate) fn new(alive: Weak<()>, sent: oneshot::Sender<()>) -> Self {
+    /// Makes the body. When it is dropped, `sent` hears whether the HTTP server has taken the 101.
+    pub(crate) fn new(alive: Weak<()>, sent: oneshot::Sender<bool>) -> Self {
         Self {
             alive,
             said_empty: AtomicBool::new(false),
@@ -94,11 +93,10 @@ impl Drop for SwitchingBody {
     fn drop(&mut self) {
         // A body that has ended is not asked for its size.
         let sized = self.sized.load(Relaxed) || self.said_empty.load(Relaxed);
-        if self.asked.load(Relaxed) && sized && !self.polled {
-            if let Some(sent) = self.sent.take() {
-                // The task may be gone, with the runtime.
-                sent.send(()).ok();
-            }
+        let is_sent = self.asked.load(Relaxed) && sized && !self.polled;
+        if let Some(sent) = self.sent.take() {
+            // The task may be gone, with the runtime.
+            sent.send(is_sent).ok();
         }
     }
 }

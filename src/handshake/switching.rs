@@ -104,7 +104,7 @@ async fn connection(
 
 /// Hears whether the 101 is sent.
 struct Sent {
-    receiver: oneshot::Receiver<()>,
+    receiver: oneshot::Receiver<bool>,
     /// It is the outermost layer that tells.
     is_certain: bool,
 }
@@ -114,9 +114,16 @@ async fn hand_over(
     sent: Sent,
     on_upgrade: OnUpgrade,
 ) -> Result<hyper::upgrade::Upgraded, (UpgradeErrorKind, Option<BoxError>)> {
-    if sent.receiver.await.is_err() {
-        let remedy = (!sent.is_certain).then(|| REMEDY.into());
-        return Err((UpgradeErrorKind::Replaced, remedy));
+    let source = match (sent.receiver.await, sent.is_certain) {
+        (Ok(true), _) => None,
+        (_, false) => Some(Some(REMEDY.into())),
+        // It left the outermost layer, and was lost outside of it.
+        (Ok(false), true) => Some(Some(NOT_OUTERMOST.into())),
+        // The outermost layer saw another response, or none.
+        (Err(_), true) => Some(None),
+    };
+    if let Some(source) = source {
+        return Err((UpgradeErrorKind::Replaced, source));
     }
     on_upgrade.await.map_err(|error| {
         let kind = if error.is_user() {
@@ -160,6 +167,10 @@ fn panic_message(payload: &(dyn Any + Send)) -> BoxError {
     text.unwrap_or("a value that is not text").into()
 }
 
-/// What [`UpgradeErrorKind::Replaced`] says if no outermost layer is there.
-const REMEDY: &str = "put `UpgradeLayer::outermost()` around all layers of the server: a layer that \
-                      hides the body of the 101, or its end, has this one take the 101 for replaced";
+/// The source of [`UpgradeErrorKind::Replaced`] if there is no outermost layer.
+const REMEDY: &str = "a layer may hide the body of the 101, which then looks replaced: add \
+                      `UpgradeLayer::outermost()` after all other layers";
+
+/// The source if there is one that is not the outermost.
+const NOT_OUTERMOST: &str = "a layer is around `UpgradeLayer::outermost()`, or replaces the body that \
+                             leaves it: add `outermost()` after all other layers";

@@ -30,7 +30,7 @@ pub(crate) struct Token {
 impl Token {
     /// Ties a 101 with this `Upgrade` header to the request. `sent` is dropped unless the outermost
     /// layer lets that 101 out.
-    pub(crate) fn register(&self, upgrade: HeaderValue, sent: oneshot::Sender<()>) {
+    pub(crate) fn register(&self, upgrade: HeaderValue, sent: oneshot::Sender<bool>) {
         if let Some(exit) = self.exit.upgrade() {
             exit.register(Handshake { upgrade, sent });
         }
@@ -65,7 +65,7 @@ enum Registered {
 #[derive(Debug)]
 struct Handshake {
     upgrade: HeaderValue,
-    sent: oneshot::Sender<()>,
+    sent: oneshot::Sender<bool>,
 }
 
 /// What the outermost layer does with a response.
@@ -74,7 +74,7 @@ pub(crate) enum Verdict {
     /// It is no 101, or that of somebody else: it passes as it is.
     Pass,
     /// It is the 101 of the handshake that waits for this sender.
-    Confirm(oneshot::Sender<()>),
+    Confirm(oneshot::Sender<bool>),
     /// It is a 101 that no handler stands behind any more.
     Unavailable,
 }

@@ -47,7 +47,8 @@ impl UpgradeLayer {
     /// Makes a layer to put around all other layers of the server, once, so that each
     /// `UpgradeLayer` below it knows for certain whether its 101 leaves the server.
     ///
-    /// With it, a handler runs if and only if its 101 leaves the server. Without it, an
+    /// With it, the function given to [`Switch::to`](crate::Switch::to) or `Offer::switch` runs if and only
+    /// if its 101 leaves the server. Without it, an
     /// `UpgradeLayer` goes by what the server asks the body of the 101, which some layers hide and a
     /// few imitate; see [layer order](crate#layer-order).
     ///
@@ -147,6 +148,9 @@ impl<M> UpgradeLayer<M> {
     /// `"name"` stands for the protocol without a version, `"name/1"` for exactly that version,
     /// and `"name/*"` for every version and for none. Names match without regard to ASCII case,
     /// versions exactly (RFC 9110 §7.8). The name in the 101 is spelled as it is here.
+    ///
+    /// The handler is not an axum handler: it gets the whole request. For axum handlers and extractors use
+    /// [`on_inner`](Self::on_inner).
     ///
     /// A protocol may be registered several times. Handlers are asked in the order of
     /// registration, and the first that accepts gets the request.

@@ -48,8 +48,8 @@ impl<M> UpgradeLayer<M> {
         self
     }
 
-    /// Calls `callback` with each upgrade that failed. A later call replaces an earlier one; the
-    /// default is that failures are not reported.
+    /// Calls `callback` with each upgrade that failed. A later call replaces an earlier one; without a
+    /// callback, failures are only logged and counted, with the features `tracing` and `metrics`.
     ///
     /// It is called for requests that a handler took over, not for those that were forwarded or
     /// refused with a [`Rejection`](crate::Rejection). It runs on the task that failed, so it

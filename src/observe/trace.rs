@@ -67,7 +67,7 @@ pub(crate) fn rejected(
 /// Warns of an axum handler that got an offer which no layer handed to it.
 #[cfg(all(feature = "axum", feature = "websocket"))]
 pub(crate) fn unasked(head: &request::Parts) {
-    warn!(
+    error!(
         target: TARGET,
         method = %head.method,
         path = head.uri.path(),

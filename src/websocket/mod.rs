@@ -1,13 +1,14 @@
 //! WebSocket: the opening handshake of RFC 6455, for any crate that does the frames.
 //!
-//! There are two ways to use it:
+//! There are three ways to use it:
 //!
+//! - In axum, take an [`Offer`] as an extractor, below
+//!   [`UpgradeLayer::on_inner`](crate::UpgradeLayer::on_inner).
+//! - In a handler or a service of your own, make an [`Offer`] from the head of a request, decide, and
+//!   [switch](Offer::switch).
 //! - [`WebSocket`] is a handler that is configured once and registered as `"websocket"`.
-//! - [`Offer`] is one opening handshake that was checked and has not been answered. A handler of
-//!   your own makes it from the head of a request, decides, and
-//!   [switches](Offer::switch).
 //!
-//! Both do the same checks. A request that fails one is rejected:
+//! All do the same checks. A request that fails one is rejected:
 //!
 //! | check | rejected with | reason in logs and metrics |
 //! |---|---|---|

@@ -23,7 +23,46 @@ use crate::{
 /// [`switch`](Self::switch) answers it with the 101. The [module](super) has the table of the checks.
 /// [`WebSocket`](super::WebSocket) does the same with less code where nothing depends on the request.
 ///
-/// # Example
+/// # Example: a page and a socket on one path, in axum
+///
+/// The feature `axum` makes it an extractor.
+///
+#[cfg_attr(feature = "axum", doc = "```")]
+#[cfg_attr(not(feature = "axum"), doc = "```ignore")]
+/// use axum::{
+///     Extension, Router,
+///     response::{Html, IntoResponse, Response},
+///     routing::any,
+/// };
+/// use tower_upgrade::{
+///     UpgradeLayer, Upgraded,
+///     websocket::{Offer, Origins},
+/// };
+///
+/// async fn run(_io: Upgraded) {}
+///
+/// async fn page(ws: Option<Offer>) -> Response {
+///     match ws {
+///         Some(ws) => ws.switch(|io, _agreed| run(io)).into_response(),
+///         None => Html("<p>a page</p>").into_response(),
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let app: Router = Router::new()
+///     .route("/", any(page))
+///     .layer(UpgradeLayer::new().on_inner("websocket").for_axum())
+///     .layer(Extension(Origins::list(["https://app.example.com"])))
+///     .layer(UpgradeLayer::outermost());
+/// # use tower::ServiceExt;
+/// # let request = http::Request::new(axum::body::Body::empty());
+/// let response = app.oneshot(request).await.unwrap();
+/// assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
+/// # }
+/// ```
+///
+/// # Example: a handler
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -309,8 +348,8 @@ impl Offer {
 
     /// Switches, and runs `run` on the connection, with what was agreed on.
     ///
-    /// `run` may return `()` or a `Result` of it. [`Switch::to`] says more, and
-    /// [`Switch::header`] adds headers to the 101.
+    /// `run` may return `()` or a `Result` of it. Put code that uses `?` into an `async fn` with a named
+    /// error type. [`Switch::to`] says more, and [`Switch::header`] adds headers to the 101.
     pub fn switch<F, Fut>(self, run: F) -> Switch
     where
         F: FnOnce(Upgraded, Agreed) -> Fut + Send + 'static,

@@ -12,6 +12,9 @@ use super::{Origin, listed::Listed};
 /// A browser lets any page open a WebSocket to any host, sends the host's cookies along, and names
 /// the page's origin in `Origin`. A request from an origin that is not allowed is rejected with 403.
 ///
+/// A handler of axum that takes an [`Offer`](super::Offer) finds them in the request's extensions: put
+/// `axum::Extension(Origins::list(…))` around it.
+///
 /// A request without `Origin` is not rejected: no browser sends it, so it carries no other user's
 /// cookies. Some programs that are not browsers send `Origin` too, for example libraries for devices
 /// and Python's `websocket-client`. A value that is not the server's own address, such as `file://`,
@@ -89,7 +92,7 @@ impl Origins {
         Self(Allowed::SameHost)
     }
 
-    /// Allows pages of these origins only.
+    /// Allows pages of these origins only. The server's own host is not included: list it too.
     ///
     /// | entry | allows |
     /// |---|---|

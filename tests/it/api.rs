@@ -255,7 +255,12 @@ async fn an_error_prints_its_causes_in_the_alternate_form() {
         })
         .on_failure(move |error| failures.push(format!("{error} | {error:#}")));
     Wire::serve(layer.layer(inner(&log))).exchange(offer()).await.is(&switching("foo/1"));
-    assert_eq!(log.take(), ["the handler failed | the handler failed: no tea: no water"]);
+    assert_eq!(
+        log.take(),
+        [
+            "the upgraded connection ended with an error | the upgraded connection ended with an error: no tea: no water"
+        ]
+    );
 }
 
 /// The layer with a handler whose failures go to the log, as `Kind protocol: text`.
@@ -350,7 +355,7 @@ async fn the_error_of_a_handler_that_fails() {
         Switch::to(|_io: Upgraded| async { Err(io::Error::other("out of tea")) })
     });
     Wire::serve(layer.layer(inner(&log))).exchange(offer()).await.is(&switching("foo/1"));
-    check_failure(&log, "Handler foo/1: the handler failed");
+    check_failure(&log, "Handler foo/1: the upgraded connection ended with an error");
 }
 
 #[tokio::test(start_paused = true)]
@@ -360,7 +365,7 @@ async fn the_error_of_a_handler_that_panics() {
         Switch::to(|io: Upgraded| async move { assert_eq!(io.protocol().name(), "tea") })
     });
     Wire::serve(layer.layer(inner(&log))).exchange(offer()).await.is(&switching("foo/1"));
-    check_failure(&log, "Panicked foo/1: the handler panicked");
+    check_failure(&log, "Panicked foo/1: the handler, or the function on its connection, panicked");
 }
 
 #[track_caller]
@@ -371,6 +376,6 @@ fn assert_debug_starts(value: &impl std::fmt::Debug, start: &str) {
 
 #[test]
 fn the_readme_names_the_rust_version_of_the_manifest() {
-    let sentence = format!("Rust {} is the oldest", env!("CARGO_PKG_RUST_VERSION"));
+    let sentence = format!("It needs Rust {}", env!("CARGO_PKG_RUST_VERSION"));
     assert!(include_str!("../../README.md").contains(&sentence), "{sentence}");
 }

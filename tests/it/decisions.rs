@@ -216,7 +216,12 @@ async fn a_panic_while_deciding_is_a_500_and_the_connection_stays_open() {
     let log = Log::default();
     let mut wire = deciding(&log, || -> Switch { panic!("out of {}", "luck") });
     wire.exchange(get(OFFER)).await.starts_with("HTTP/1.1 500").and_is_open();
-    assert_eq!(log.take(), ["failed foo/1 Panicked: the handler panicked: out of luck"]);
+    assert_eq!(
+        log.take(),
+        [
+            "failed foo/1 Panicked: the handler, or the function on its connection, panicked: out of luck"
+        ]
+    );
     wire.exchange(get("")).await.is(OK).and_is_open();
 
     let log = Log::default();
@@ -226,7 +231,12 @@ async fn a_panic_while_deciding_is_a_500_and_the_connection_stays_open() {
         .on_failure(move |error| failures.push(describe(&error)));
     let mut wire = Wire::serve(layer.layer(inner(&log)));
     wire.exchange(get(OFFER)).await.starts_with("HTTP/1.1 500").and_is_open();
-    assert_eq!(log.take(), ["failed foo/1 Panicked: the handler panicked: at once"]);
+    assert_eq!(
+        log.take(),
+        [
+            "failed foo/1 Panicked: the handler, or the function on its connection, panicked: at once"
+        ]
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -243,7 +253,12 @@ async fn a_panic_on_the_connection_closes_it() {
             })
         });
         wire.exchange(get(OFFER)).await.is(&switching("foo/1")).and_ends();
-        assert_eq!(log.take(), ["failed foo/1 Panicked: the handler panicked: cannot go on"]);
+        assert_eq!(
+            log.take(),
+            [
+                "failed foo/1 Panicked: the handler, or the function on its connection, panicked: cannot go on"
+            ]
+        );
     }
 }
 
@@ -252,7 +267,10 @@ async fn an_error_on_the_connection_closes_it_and_is_reported() {
     let log = Log::default();
     let mut wire = deciding(&log, || Switch::to(|_io: Upgraded| async { Err("no more") }));
     wire.exchange(get(OFFER)).await.is(&switching("foo/1")).and_ends();
-    assert_eq!(log.take(), ["failed foo/1 Handler: the handler failed: no more"]);
+    assert_eq!(
+        log.take(),
+        ["failed foo/1 Handler: the upgraded connection ended with an error: no more"]
+    );
 }
 
 #[tokio::test(start_paused = true)]

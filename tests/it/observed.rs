@@ -263,9 +263,36 @@ fn a_101_that_is_lost_without_an_outermost_layer_is_an_error_once_per_process() 
         "the 101 did not leave the server: an outer layer replaced or dropped it kind=Replaced";
     // With an outermost layer, the configuration is right.
     assert_eq!(lose(true), format!("WARN {SPAN}: {text}"));
-    let remedy = " source=put `UpgradeLayer::outermost()` around all layers of the server";
+    let remedy = " source=a layer may hide the body of the 101, which then looks replaced: add \
+                  `UpgradeLayer::outermost()` after all other layers";
     assert!(lose(false).starts_with(&format!("ERROR {SPAN}: {text}{remedy}")));
     assert!(lose(false).starts_with(&format!("WARN {SPAN}: {text}{remedy}")));
+}
+
+#[cfg(all(feature = "axum", feature = "websocket"))]
+#[test]
+fn a_handler_that_no_layer_hands_offers_to_is_an_error_in_the_log() {
+    use axum::{Router, routing::any};
+    use tower_upgrade::websocket::Offer;
+
+    async fn socket(_: Offer) {}
+    async fn page_or_socket(_: Option<Offer>) {}
+
+    let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    let missing = "ERROR a WebSocket was offered to a handler, and no layer takes its answer: put \
+                   `UpgradeLayer::new().on_inner(\"websocket\")` around the routes method=GET path=\"/x\"";
+    let with_body = format!("{lines}Content-Length: 0\r\nTransfer-Encoding: chunked\r\n");
+    for (lines, expected) in
+        [(lines, &[missing, missing][..]), ("", &[]), (with_body.as_str(), &[])]
+    {
+        let (events, _) = observe(async {
+            for app in [any(socket), any(page_or_socket)] {
+                let mut wire = Wire::serve(Router::new().route("/x", app));
+                wire.exchange(get(lines)).await;
+            }
+        });
+        assert_eq!(events, expected, "{lines:?}");
+    }
 }
 
 #[test]
@@ -295,7 +322,9 @@ fn a_handler_that_fails_is_a_warning() {
         events,
         [
             format!("INFO {SPAN}: switched"),
-            format!("WARN {SPAN}: the handler failed kind=Handler source=out of words"),
+            format!(
+                "WARN {SPAN}: the upgraded connection ended with an error kind=Handler source=out of words"
+            ),
             format!("INFO {SPAN}: ended duration=0ns read=0 written=4"),
         ]
     );
@@ -318,7 +347,9 @@ fn a_handler_that_panics_is_an_error() {
         Switch::to(|_: Upgraded| async {})
     });
     let (events, metrics) = observe_one(&before, &foo_1());
-    let panicked = format!("ERROR {SPAN}: the handler panicked kind=Panicked source=");
+    let panicked = format!(
+        "ERROR {SPAN}: the handler, or the function on its connection, panicked kind=Panicked source="
+    );
     assert_eq!(events, [format!("{panicked}before the switch")]);
     let total = "http_upgrades_total{protocol=foo,outcome=panicked} 1";
     assert_eq!(metrics, ["http_upgrades_active{protocol=foo} 0", total]);
@@ -358,7 +389,8 @@ fn an_abort_is_a_warning() {
         wire.exchange(foo_1()).await;
         layer.connections().shutdown(Duration::ZERO).await;
     });
-    let text = "the connection was left at the deadline of the shutdown kind=Aborted";
+    let text =
+        "the connection was still open at the shutdown deadline and was aborted kind=Aborted";
     assert_eq!(events[1], format!("WARN {SPAN}: {text}"));
     assert_eq!(events.len(), 3, "{events:?}");
     let total = "http_upgrades_total{protocol=foo,outcome=aborted} 1";

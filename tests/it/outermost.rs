@@ -338,6 +338,8 @@ async fn a_layer_around_it_that_replaces_the_101_is_noticed_as_without_it() {
     let received = Wire::serve(service).exchange(offer()).await;
     received.ends_with("sorry");
     assert_not_run(&received, &log);
+    let failure = log.take().pop().unwrap();
+    assert!(failure.contains("a layer is around `UpgradeLayer::outermost()`"), "{failure}");
 }
 
 #[tokio::test(start_paused = true)]

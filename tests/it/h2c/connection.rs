@@ -182,7 +182,11 @@ async fn a_preface_that_is_wrong_anywhere_ends_the_connection() {
         assert!(client.ended, "{at}");
         assert_eq!(client.log.count("GET"), 1, "{at}");
         client.leave().await;
-        assert_eq!(client.log.count("failed h2c Handler: the handler failed"), 1, "{at}");
+        assert_eq!(
+            client.log.count("failed h2c Handler: the upgraded connection ended with an error"),
+            1,
+            "{at}"
+        );
     }
     let mut client = Client::connect();
     client.upgrade(get(&offer())).await;

@@ -43,7 +43,7 @@ async fn a_client_that_sends_no_preface_is_dropped() {
             assert_eq!(layer.connections().active(), 1);
             sleep(6 * SECOND).await;
             assert_eq!(layer.connections().active(), 0);
-            let failure = "failed h2c Handler: the handler failed: \
+            let failure = "failed h2c Handler: the upgraded connection ended with an error: \
                 the client's HTTP/2 preface did not come within the handshake timeout";
             assert!(client.log.has(failure), "{:?}", client.log);
         }

@@ -16,7 +16,8 @@ use super::{App, User, session};
 
 pub(super) fn app(app: App) -> Router {
     let upgrades = UpgradeLayer::new().on_inner("websocket").on_failure(|e| println!("{e:#}"));
-    Router::new().route("/rooms/{room}", any(chat)).with_state(app).layer(upgrades.for_axum())
+    let app = Router::new().route("/rooms/{room}", any(chat)).with_state(app);
+    app.layer(upgrades.for_axum()).layer(UpgradeLayer::outermost())
 }
 
 async fn chat(

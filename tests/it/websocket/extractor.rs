@@ -92,7 +92,7 @@ async fn origins_come_from_the_extensions_of_the_request() {
 
 const REQUIRED: &str = "HTTP/1.1 426 Upgrade Required\r\nupgrade: websocket\r\n\
                         connection: upgrade\r\ncontent-length: 58\r\n\r\n\
-                        this is a WebSocket: ask for an upgrade of the connection\n";
+                        this path is a WebSocket: connect with a WebSocket client\n";
 
 #[tokio::test(start_paused = true)]
 async fn without_an_offer_the_answer_is_426_or_the_page() {
@@ -115,7 +115,14 @@ async fn without_a_layer_the_answer_is_426_and_never_a_bare_101() {
     let other = UpgradeLayer::new().on_inner("foo").for_axum();
     for app in [routes(&log), routes(&log).layer(other)] {
         let mut wire = Wire::serve(app);
-        wire.exchange(opening(&[], &[])).await.is(REQUIRED).and_is_open();
+        let received = wire.exchange(opening(&[], &[])).await;
+        received.starts_with("HTTP/1.1 426").and_is_open();
+        // The client has done nothing wrong.
+        assert!(
+            received.text.contains("no `UpgradeLayer::on_inner(\"websocket\")`"),
+            "{received:?}"
+        );
+        wire.exchange(get("")).await.is(REQUIRED).and_is_open();
     }
     assert_eq!(log.take(), [""; 0]);
 }
