@@ -227,8 +227,9 @@
 //! | `metrics` | counters, a gauge and a histogram, through the `metrics` facade |
 //!
 //! [`guide::operating`] lists the events and the metrics.
-#![cfg_attr(feature = "websocket", doc = "\n[offer]: websocket::Offer")]
-#![cfg_attr(not(feature = "websocket"), doc = "\n[offer]: crate#features")]
+//!
+#![cfg_attr(feature = "websocket", doc = "[offer]: websocket::Offer")]
+#![cfg_attr(not(feature = "websocket"), doc = "[offer]: crate#features")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[cfg(feature = "axum")]
