@@ -43,6 +43,7 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
+use tower::Layer;
 use tower_upgrade::{
     BoxError, Connections, Shutdown, UpgradeHandler, UpgradeLayer, h2c::H2c, websocket::WebSocket,
 };
@@ -79,7 +80,10 @@ async fn main() -> Result<(), BoxError> {
         io.set_nodelay(true).ok();
     });
     let stop = CancellationToken::new();
-    let server = axum::serve(listener, app.layer(layer))
+    // Around the router: on it, the path parameters of the first request would be in the extensions of
+    // every later stream.
+    let service = UpgradeLayer::outermost().for_axum().layer(layer.for_axum().layer(app));
+    let server = axum::serve(listener, service.into_make_service())
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     let server = tokio::spawn(server.into_future());
 

@@ -303,6 +303,33 @@ async fn axums_own_extractor_still_works_in_the_inner_service() {
     assert_eq!(layer.connections().stats().switched, 0);
 }
 
+#[cfg(all(feature = "axum", feature = "websocket"))]
+#[tokio::test(start_paused = true)]
+async fn axums_own_extractor_and_ours_share_a_router() {
+    use tower_upgrade::websocket::Offer;
+
+    let log = Log::default();
+    let seen = log.clone();
+    let theirs = any(|ws: WebSocketUpgrade| async move {
+        ws.on_upgrade(|mut socket| async move {
+            socket.send(axum::extract::ws::Message::text("theirs")).await.unwrap();
+        })
+    });
+    let ours = any(|ws: Offer| async move { ws.switch(move |io, _| echo_run(&seen, "ours")(io)) });
+    let layer = UpgradeLayer::new().on_inner("websocket").for_axum();
+    let connections = layer.connections();
+    let app = Router::new().route("/theirs", theirs).route("/ours", ours).layer(layer);
+    let app = app.layer(UpgradeLayer::outermost());
+    let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let received = Wire::serve(app.clone()).exchange(at("/theirs", lines)).await;
+    received.starts_with("HTTP/1.1 101").ends_with("\u{6}theirs");
+    let mut wire = Wire::serve(app);
+    let received = wire.exchange(at("/ours", lines) + "NP").await;
+    received.starts_with("HTTP/1.1 101").ends_with("\r\n\r\n[NP]");
+    assert_eq!(connections.stats().switched, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn handlers_and_the_inner_service_are_asked_in_the_order_of_registration() {
     use tower_upgrade::UpgradeHandler;
