@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -20,9 +20,13 @@ pub(super) struct Activity {
     greeted: AtomicBool,
     /// A response said `Connection: close`.
     closing: AtomicBool,
-    streams: AtomicUsize,
+    /// How many parts of streams there are, and in the upper half, how many of them the services
+    /// are done with.
+    parts: AtomicU64,
     /// When a stream ended last, in nanoseconds since the start.
     last_end: AtomicU64,
+    /// The client should have heard of GOAWAY by now.
+    late: AtomicBool,
     reads: AtomicU64,
     written: AtomicU64,
 }
@@ -34,8 +38,9 @@ impl Activity {
             opened: AtomicBool::new(false),
             greeted: AtomicBool::new(false),
             closing: AtomicBool::new(false),
-            streams: AtomicUsize::new(0),
+            parts: AtomicU64::new(0),
             last_end: AtomicU64::new(0),
+            late: AtomicBool::new(false),
             reads: AtomicU64::new(0),
             written: AtomicU64::new(0),
         }
@@ -90,43 +95,77 @@ impl Activity {
 
     /// Notes a stream, which ends when what is returned is dropped.
     pub(super) fn stream(self: &Arc<Self>) -> Stream {
-        self.streams.fetch_add(1, Ordering::AcqRel);
-        Stream { activity: Arc::clone(self), is_endless: false }
+        let counts = if self.late.load(Ordering::Acquire) { 0 } else { PART };
+        Stream::new(Arc::clone(self), counts)
+    }
+
+    /// Whether the services are done with all streams. HTTP/2 may still have something to send.
+    pub(super) fn is_answered(&self) -> bool {
+        let parts = self.parts.load(Ordering::Acquire);
+        parts & u64::from(u32::MAX) == parts >> 32
+    }
+
+    /// Has streams that begin from now on not count.
+    pub(super) fn set_late(&self) {
+        self.late.store(true, Ordering::Release);
     }
 
     /// Returns since when there is no stream, or `None` if there is one.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         // In this order: a stream notes its end before it is gone.
-        let idle = self.streams.load(Ordering::Acquire) == 0;
+        let idle = self.parts.load(Ordering::Acquire) == 0;
         idle.then(|| self.start + Duration::from_nanos(self.last_end.load(Ordering::Acquire)))
     }
 }
 
-/// A stream that is open.
+/// What a part of a stream counts, and what one that is unsent does.
+const PART: u64 = 1;
+const UNSENT: u64 = PART << 32 | PART;
+
+/// A part of a stream that is open. The stream ends with the last of its parts.
 #[derive(Debug)]
 pub(super) struct Stream {
     activity: Arc<Activity>,
-    is_endless: bool,
+    /// What is taken off the count when this is dropped.
+    counts: u64,
 }
 
 impl Stream {
+    fn new(activity: Arc<Activity>, counts: u64) -> Self {
+        activity.parts.fetch_add(counts, Ordering::AcqRel);
+        Self { activity, counts }
+    }
+
+    /// Notes a part that HTTP/2 has and has not sent yet.
+    pub(super) fn unsent(&self) -> Self {
+        Self::new(Arc::clone(&self.activity), self.counts * UNSENT)
+    }
+
     pub(super) fn activity(&self) -> &Activity {
         &self.activity
     }
 
     /// Has the stream count until the connection ends: that of a tunnel, whose end is not seen here.
     pub(super) fn never_ends(&mut self) {
-        self.is_endless = true;
+        // The service has answered it.
+        self.activity.parts.fetch_add(self.counts * (UNSENT - PART), Ordering::AcqRel);
+        self.counts = 0;
+    }
+}
+
+impl Clone for Stream {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.activity), self.counts)
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        let Self { activity, is_endless } = self;
-        if !*is_endless {
+        let Self { activity, counts } = self;
+        if *counts > 0 {
             let end = u64::try_from(activity.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
             activity.last_end.store(end, Ordering::Release);
-            activity.streams.fetch_sub(1, Ordering::AcqRel);
+            activity.parts.fetch_sub(*counts, Ordering::AcqRel);
         }
     }
 }
@@ -151,7 +190,26 @@ mod tests {
         drop(second_stream);
         advance(second).await;
         assert_eq!(activity.idle_since(), Some(start + 2 * second));
-        activity.stream().never_ends();
+        // Each part of a stream counts, and none of one that has begun too late.
+        let first = activity.stream();
+        activity.set_late();
+        let late = activity.stream();
+        let (part, unsent) = (first.clone(), first.unsent());
+        drop(first);
+        assert!(!activity.is_answered());
+        drop(part);
+        assert!(activity.is_answered());
         assert_eq!(activity.idle_since(), None);
+        drop(unsent);
+        let since = activity.idle_since();
+        assert_eq!(since, Some(start + 3 * second));
+        let part = late.clone();
+        assert_eq!(activity.idle_since(), since);
+        drop((late.unsent(), late, part));
+        assert_eq!(activity.idle_since(), since);
+
+        let activity = Arc::new(Activity::new());
+        activity.stream().never_ends();
+        assert_eq!((activity.idle_since(), activity.is_answered()), (None, true));
     }
 }

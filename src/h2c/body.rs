@@ -11,6 +11,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tower::{Layer, Service};
 
+use super::activity::Stream;
+
 /// The body of a request on an upgraded connection.
 ///
 /// Every stream has hyper's [`Incoming`], but the first: its request came in HTTP/1.1, and its body
@@ -22,6 +24,8 @@ use tower::{Layer, Service};
 #[derive(Debug)]
 pub struct RequestBody {
     kind: Kind,
+    /// The stream is open until this is dropped.
+    _stream: Option<Stream>,
 }
 
 #[derive(Debug)]
@@ -36,13 +40,18 @@ enum Kind {
 
 impl RequestBody {
     pub(super) fn read(data: Bytes, trailers: Option<HeaderMap>) -> Self {
-        Self { kind: Kind::Read { data, trailers: trailers.map(Box::new) } }
+        let trailers = trailers.map(Box::new);
+        Self { kind: Kind::Read { data, trailers }, _stream: None }
+    }
+
+    pub(super) fn of_stream(body: Incoming, stream: Stream) -> Self {
+        Self { kind: Kind::Incoming(body), _stream: Some(stream) }
     }
 }
 
 impl From<Incoming> for RequestBody {
     fn from(body: Incoming) -> Self {
-        Self { kind: Kind::Incoming(body) }
+        Self { kind: Kind::Incoming(body), _stream: None }
     }
 }
 

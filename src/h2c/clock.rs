@@ -31,7 +31,7 @@ pub(super) enum Strike {
     NoPreface,
     /// The connection was idle for too long, or is too old: time for GOAWAY.
     Leave,
-    /// GOAWAY is sent, no request is left to be answered, and the client has been silent since.
+    /// GOAWAY is sent, no stream is left, and the client has had the time to receive everything.
     Gone,
 }
 
@@ -40,12 +40,27 @@ pin_project! {
     pub(super) struct Clock<'a> {
         activity: &'a Activity,
         limits: Limits,
-        // When GOAWAY was sent, and how often the client was read before.
-        left: Option<(Instant, u64)>,
+        left: Option<Left>,
         // Whether the timer is set.
         is_set: bool,
         #[pin]
         timer: Sleep,
+    }
+}
+
+/// What there was when GOAWAY was sent.
+struct Left {
+    at: Instant,
+    reads: u64,
+    /// How much was written when that was looked at last, and when that has changed.
+    written: u64,
+    wrote: Instant,
+}
+
+impl Left {
+    fn now(activity: &Activity) -> Self {
+        let at = Instant::now();
+        Self { at, reads: activity.reads(), written: activity.written(), wrote: at }
     }
 }
 
@@ -58,7 +73,7 @@ impl<'a> Clock<'a> {
     /// Notes that GOAWAY is sent.
     pub(super) fn leave(self: Pin<&mut Self>) {
         let this = self.project();
-        *this.left = Some((Instant::now(), this.activity.reads()));
+        *this.left = Some(Left::now(this.activity));
         *this.is_set = true;
         this.timer.reset(Instant::now());
     }
@@ -68,11 +83,9 @@ impl<'a> Clock<'a> {
         while *this.is_set {
             ready!(this.timer.as_mut().poll(cx));
             let now = Instant::now();
-            let next = match *this.left {
+            let next = match this.left {
                 None => before(this.activity, *this.limits, now),
-                // Whether it has got everything is known to HTTP/2, from its answer to a PING.
-                Some((_, reads)) if reads != this.activity.reads() => Ok(None),
-                Some((left, _)) => behind(this.activity, left, now),
+                Some(left) => behind(this.activity, left, now),
             };
             match next {
                 Ok(Some(next)) => this.timer.as_mut().reset(next),
@@ -102,9 +115,22 @@ fn before(activity: &Activity, limits: Limits, now: Instant) -> Result<Option<In
 }
 
 /// Decides behind GOAWAY, or returns when to ask again.
-fn behind(activity: &Activity, left: Instant, now: Instant) -> Result<Option<Instant>, Strike> {
-    let patience = patience(activity.written());
-    let gone = activity.idle_since().map_or(now, |idle| idle.max(left)) + patience;
+///
+/// HTTP/2 waits without a limit: for the client's answer to a PING, with new streams until it comes,
+/// and for the client to take its last bytes.
+fn behind(activity: &Activity, left: &mut Left, now: Instant) -> Result<Option<Instant>, Strike> {
+    let written = activity.written();
+    let patience = patience(written);
+    if left.at + patience <= now {
+        activity.set_late();
+    }
+    if std::mem::replace(&mut left.written, written) != written {
+        left.wrote = now;
+    }
+    // A client that pauses has answered the PING. This one has not, and takes nothing.
+    let is_silent = activity.reads() == left.reads && activity.is_answered();
+    let since = activity.idle_since().or_else(|| is_silent.then_some(left.wrote));
+    let gone = since.map_or(now, |since| since.max(left.at)) + patience;
     if gone <= now { Err(Strike::Gone) } else { Ok(Some(gone)) }
 }
 
@@ -181,13 +207,18 @@ mod tests {
             });
             assert_eq!(strike(clock.as_mut()).await, (Strike::Gone, expected));
         }
-        // One that does is HTTP/2's to end.
-        let activity = Activity::new();
+        // New streams do not keep the connection for ever.
+        let activity = Arc::new(Activity::new());
         let mut clock = pin!(Clock::new(&activity, limits(None, None)));
         clock.as_mut().leave();
-        activity.read();
-        let mut forever = tokio_test::task::spawn(strike(clock.as_mut()));
-        advance(100 * SECOND).await;
-        tokio_test::assert_pending!(forever.poll());
+        let begins = Arc::clone(&activity);
+        tokio::spawn(async move {
+            loop {
+                let _stream = begins.stream();
+                tokio::time::sleep(3 * SECOND).await;
+            }
+        });
+        // After 5 seconds new ones do not count, and the one that is open then ends at 6.
+        assert_eq!(strike(clock.as_mut()).await, (Strike::Gone, 11));
     }
 }

@@ -117,8 +117,9 @@ impl<S> H2c<S> {
     /// Sets how long a connection may be without a stream. The default is no limit.
     ///
     /// Then the server sends GOAWAY, and the connection is closed when the client has answered it. A
-    /// stream is open from its request until the body of its response has been sent; a connection
-    /// that has become a tunnel by CONNECT is never idle.
+    /// stream is open from its request until the body of its response has been sent, and until the
+    /// service has dropped the body of the request; a connection that has become a tunnel by CONNECT
+    /// is never idle.
     ///
     /// # Example
     ///

@@ -86,9 +86,11 @@
 //!
 //! [`H2c::idle_timeout`] and [`H2c::max_age`] end a connection in the same way; both are off by
 //! default. A client whose HTTP/2 preface does not come within the
-//! [handshake timeout](crate::UpgradeLayer::handshake_timeout) is dropped, and so is one that has
-//! nothing open and does not react to GOAWAY. The options of HTTP/2 itself, such as PINGs to silent
-//! clients, are hyper's: [`H2c::http2`].
+//! [handshake timeout](crate::UpgradeLayer::handshake_timeout) is dropped. Behind GOAWAY, so is a
+//! client that is to receive nothing more and does not close the connection, after the time that
+//! [`close`](crate::Upgraded::close) waits for a client that goes on sending. Streams that it opens
+//! after this time do not count. The options of HTTP/2 itself, such as PINGs to silent clients, are
+//! hyper's: [`H2c::http2`].
 //!
 //! However a connection ends, it is [closed](crate::Upgraded::close) so that the client receives
 //! everything, and counts until then.

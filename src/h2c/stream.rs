@@ -4,11 +4,13 @@
 use std::{
     cell::Cell,
     future::Future,
+    io::IoSlice,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
 };
 
+use bytes::{Buf, Bytes};
 use http::{
     Extensions, HeaderValue, Method, Request, Response, StatusCode, header::CONTENT_LENGTH,
 };
@@ -92,11 +94,11 @@ impl<S> Streams<S> {
     }
 
     /// Returns the upgrading request in place of that of stream 1, and others as they are.
-    fn request(&self, request: Request<Incoming>) -> Request<RequestBody> {
+    fn request(&self, request: Request<Incoming>, stream: &Stream) -> Request<RequestBody> {
         match self.first.take() {
             // If HTTP/2 has refused stream 1, for its size perhaps, the first call is another's.
             Some(first) if !self.activity.is_opened() => first,
-            _ => request.map(RequestBody::from),
+            _ => request.map(|body| RequestBody::of_stream(body, stream.clone())),
         }
     }
 }
@@ -111,7 +113,8 @@ where
     type Future = StreamFuture<S>;
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
-        let mut request = self.request(request);
+        let stream = self.activity.stream();
+        let mut request = self.request(request, &stream);
         // A clone of no extensions costs nothing.
         let mut extensions = self.extensions.clone();
         // The extensions that HTTP/2 has set for this request win.
@@ -119,8 +122,8 @@ where
         *request.extensions_mut() = extensions;
         let is_head = request.method() == Method::HEAD;
         let is_connect = request.method() == Method::CONNECT;
-        let stream = Some(self.activity.stream());
-        StreamFuture { response: self.service.call(request), is_head, is_connect, stream }
+        let response = self.service.call(request);
+        StreamFuture { response, is_head, is_connect, stream: Some(stream) }
     }
 }
 
@@ -179,6 +182,10 @@ where
             head.headers.entry(CONTENT_LENGTH).or_insert_with(|| HeaderValue::from(bytes));
         }
     }
+    if head.status == StatusCode::NO_CONTENT {
+        // Not allowed (RFC 9110 §8.6), and clients end the stream over it.
+        head.headers.remove(CONTENT_LENGTH);
+    }
     let body = (!is_head && !no_body).then_some(body);
     Response::from_parts(head, body)
 }
@@ -198,14 +205,22 @@ impl<B> Body for StreamBody<B>
 where
     B: Body,
 {
-    type Data = B::Data;
+    type Data = Unsent<B::Data>;
     type Error = B::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
-        self.project().body.as_pin_mut().map_or(Poll::Ready(None), |body| body.poll_frame(cx))
+    ) -> Poll<Option<Result<Frame<Self::Data>, B::Error>>> {
+        let this = self.project();
+        let Some(body) = this.body.as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(body.poll_frame(cx)?);
+        let stream = this.stream;
+        Poll::Ready(frame.map(|frame| {
+            Ok(frame.map_data(|data| Unsent { data, _stream: stream.as_ref().map(Stream::unsent) }))
+        }))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -217,9 +232,41 @@ where
     }
 }
 
+/// A piece of a body, which HTTP/2 keeps until it is written. The body is gone by then, and the stream
+/// is not.
+#[derive(Debug)]
+pub(super) struct Unsent<D> {
+    data: D,
+    _stream: Option<Stream>,
+}
+
+impl<D> Buf for Unsent<D>
+where
+    D: Buf,
+{
+    fn remaining(&self) -> usize {
+        self.data.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.data.chunk()
+    }
+
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.data.chunks_vectored(slices)
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.data.advance(bytes);
+    }
+
+    fn copy_to_bytes(&mut self, len: usize) -> Bytes {
+        self.data.copy_to_bytes(len)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use http_body_util::{Either, Empty, Full};
 
     use super::*;

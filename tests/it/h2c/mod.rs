@@ -4,6 +4,7 @@ mod connection;
 mod differential;
 mod draining;
 mod ends;
+mod hostile;
 mod offers;
 mod prior_knowledge;
 mod reports;
