@@ -30,7 +30,7 @@ mod offer {
 
     use crate::{
         handler::{answer::Link, rejection::Rejection},
-        negotiation::{self, length::Length},
+        negotiation::{self, Offered, length::Length},
         observe::trace,
         websocket::{Offer, Origins},
     };
@@ -87,7 +87,7 @@ mod offer {
     fn is_forgotten(head: &request::Parts) -> bool {
         head.extensions.get::<OnUpgrade>().is_some()
             && negotiation::names_connection_option(&head.headers, "upgrade")
-            && "websocket".parse().is_ok_and(|it| negotiation::all_offered(&head.headers, &[it]))
+            && "websocket".parse().is_ok_and(|it| Offered::new(&head.headers).allows(&[it]))
             && Length::of(&head.headers, 0, None).is_some_and(Length::is_zero)
     }
 

@@ -17,7 +17,7 @@ use super::answer::Link;
 use crate::{
     connections::upgraded::Upgraded,
     error::BoxError,
-    negotiation::{self, protocol::Protocol},
+    negotiation::{Offered, protocol::Protocol},
 };
 
 /// A handler's decision to switch protocols: the headers of the `101 Switching Protocols`, and a
@@ -224,7 +224,7 @@ impl Switch {
     pub(crate) fn into_parts(
         self,
         protocol: &Protocol<'_>,
-        offer: &HeaderMap,
+        offer: &Offered,
     ) -> Result<(HeaderMap, Run), InvalidSwitch> {
         let upgrade = match self.protocols {
             None => protocol.to_header_value(),
@@ -250,12 +250,12 @@ impl fmt::Debug for Switch {
 }
 
 /// Returns the `Upgrade` header value for a list of protocols, if `offer` allows it.
-fn stack(protocols: &str, negotiated: &Protocol<'_>, offer: &HeaderMap) -> Option<HeaderValue> {
+fn stack(protocols: &str, negotiated: &Protocol<'_>, offer: &Offered) -> Option<HeaderValue> {
     let members = protocols.split(',').map(|member| member.trim_matches([' ', '\t']));
     let stack: Vec<Protocol<'_>> =
         members.map(|member| member.parse().ok()).collect::<Option<_>>()?;
     let (lowest, upper) = stack.split_first()?;
-    if lowest != negotiated || !negotiation::all_offered(offer, &stack) {
+    if lowest != negotiated || !offer.allows(&stack) {
         return None;
     }
     let mut value = negotiated.to_string();

@@ -8,7 +8,7 @@ use std::{
 use http::{Request, Response, StatusCode, header::UPGRADE, request};
 use hyper::upgrade::OnUpgrade;
 
-use super::{Settings, deadline, offer, plain, switching::Switching, token::Token, turn_away};
+use super::{Settings, deadline, plain, switching::Switching, token::Token, turn_away};
 use crate::{
     error::UpgradeErrorKind,
     handler::{
@@ -16,7 +16,7 @@ use crate::{
         rejection::OwnBody,
         switch::Switch,
     },
-    negotiation::{Decline, length::Length, protocol::Protocol},
+    negotiation::{Decline, Offered, length::Length, protocol::Protocol},
     observe::Reason,
 };
 
@@ -32,8 +32,9 @@ struct Question {
     slot: Arc<Slot>,
     on_upgrade: OnUpgrade,
     token: Option<Token>,
-    /// What is reported of the request, and the offer that its 101 is held to.
+    /// What is reported of the request: its method and its URI.
     head: request::Parts,
+    offer: Offered,
     settings: Settings,
 }
 
@@ -49,12 +50,12 @@ impl Asked {
         let (mut reported, ()) = Request::new(()).into_parts();
         reported.method = head.method.clone();
         reported.uri = head.uri.clone();
-        reported.headers = offer(&head.headers);
         let slot = Slot::new(protocol.clone());
         head.extensions.insert(protocol);
         head.extensions.insert::<Link>(slot.link());
         let token = head.extensions.get().cloned();
-        let question = Some(Question { slot, on_upgrade, token, head: reported, settings });
+        let offer = Offered::new(&head.headers);
+        let question = Some(Question { slot, on_upgrade, token, head: reported, offer, settings });
         Self { question, alive: Arc::new(()) }
     }
 
@@ -108,7 +109,7 @@ impl Question {
         response: &mut Response<B>,
         alive: Weak<()>,
     ) -> Response<OwnBody> {
-        let Self { slot, on_upgrade, token, head, settings } = self;
+        let Self { slot, on_upgrade, token, head, offer, settings } = self;
         let observer = &settings.observer;
         // Only now, or plain pages on the same path would be turned away as well.
         let place = match settings.reserve() {
@@ -127,7 +128,7 @@ impl Question {
             switch = switch.header(name.clone(), value.clone());
         }
         let switching = Switching { on_upgrade, token, session };
-        let mut switched = switching.to(switch, &head.headers, alive, deadline(settings.timeout));
+        let mut switched = switching.to(switch, &offer, alive, deadline(settings.timeout));
         // Outer layers may look for what the inner service left them there.
         *switched.extensions_mut() = mem::take(response.extensions_mut());
         switched

@@ -15,7 +15,7 @@ use std::{
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderValue, Request, Response, StatusCode,
-    header::{CONNECTION, RETRY_AFTER, UPGRADE},
+    header::{CONNECTION, RETRY_AFTER},
     request,
 };
 use http_body::Body;
@@ -30,7 +30,7 @@ use crate::{
     },
     error::{BoxError, UpgradeErrorKind},
     handler::{boxed::BoxedHandler, rejection::OwnBody},
-    negotiation::{length::Length, protocol::Protocol},
+    negotiation::{Offered, length::Length, protocol::Protocol},
 };
 
 /// What goes for all handshakes of a layer.
@@ -121,7 +121,7 @@ impl Handshake {
                 return closing(StatusCode::REQUEST_TIMEOUT);
             }
         };
-        let offer = offer(&head.headers);
+        let offer = Offered::new(&head.headers);
         head.extensions.insert(session.protocol().clone());
         if let Some(trailers) = trailers {
             head.extensions.insert(Trailers(trailers));
@@ -199,11 +199,6 @@ pub(crate) struct Trailers(
     #[cfg_attr(not(feature = "h2c"), expect(dead_code, reason = "h2c alone reads them"))]
     pub(crate) HeaderMap,
 );
-
-/// The `Upgrade` lines of a request, which its 101 is held to.
-fn offer(headers: &HeaderMap) -> HeaderMap {
-    headers.get_all(UPGRADE).iter().map(|line| (UPGRADE, line.clone())).collect()
-}
 
 /// When a handshake that begins now has to be over.
 fn deadline(timeout: Duration) -> Instant {

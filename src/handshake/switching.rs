@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{HeaderMap, Response, StatusCode, header::UPGRADE};
+use http::{Response, StatusCode, header::UPGRADE};
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use tokio::{
@@ -25,6 +25,7 @@ use crate::{
         rejection::OwnBody,
         switch::{Run, Switch},
     },
+    negotiation::Offered,
 };
 
 /// What it takes to switch a connection.
@@ -40,7 +41,7 @@ impl Switching {
     pub(super) fn to(
         self,
         switch: Switch,
-        offer: &HeaderMap,
+        offer: &Offered,
         alive: Weak<()>,
         deadline: Instant,
     ) -> Response<OwnBody> {

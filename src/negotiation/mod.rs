@@ -82,7 +82,8 @@ where
         return Err(Decline::Connection);
     }
     let mut offers = [Offer::NONE; MEMBERS];
-    let offers = parse_offers(&head.headers, &mut offers).ok_or(Decline::Upgrade)?;
+    let offers =
+        parse_offers(head.headers.get_all(UPGRADE), &mut offers).ok_or(Decline::Upgrade)?;
     if offers.is_empty() {
         return Err(Decline::Upgrade);
     }
@@ -142,13 +143,35 @@ pub(crate) fn add_upgrade_option(headers: &mut HeaderMap) {
     }
 }
 
+/// The `Upgrade` headers of a request, which its 101 is held to. There is nearly always one.
+#[derive(Debug)]
+pub(crate) struct Offered {
+    first: Option<HeaderValue>,
+    others: Vec<HeaderValue>,
+}
+
+impl Offered {
+    pub(crate) fn new(headers: &HeaderMap) -> Self {
+        let mut values = headers.get_all(UPGRADE).iter().cloned();
+        Self { first: values.next(), others: values.collect() }
+    }
+
+    /// Whether the 101 may name each of these protocols.
+    pub(crate) fn allows(&self, protocols: &[Protocol<'_>]) -> bool {
+        all_offered(self.first.iter().chain(&self.others), protocols)
+    }
+}
+
 /// Whether a 101 to a request with these `Upgrade` headers may name each of these protocols.
 ///
 /// RFC 9110 §7.8 allows only protocols that were offered. The exception is `HTTP/1.1` after `TLS`: RFC
 /// 2817 §3.3 names both, although the upper one does not change.
-pub(crate) fn all_offered(headers: &HeaderMap, protocols: &[Protocol<'_>]) -> bool {
+pub(crate) fn all_offered<'a>(
+    upgrade: impl IntoIterator<Item = &'a HeaderValue>,
+    protocols: &[Protocol<'_>],
+) -> bool {
     let mut offers = [Offer::NONE; MEMBERS];
-    let Some(offers) = parse_offers(headers, &mut offers) else {
+    let Some(offers) = parse_offers(upgrade, &mut offers) else {
         return false;
     };
     protocols.iter().enumerate().all(|(index, protocol)| {
@@ -184,11 +207,11 @@ fn expectation_can_be_met(headers: &HeaderMap) -> bool {
 /// Returns `None` if the header is malformed or over a limit. RFC 9110 §7.8 lets a server ignore an
 /// offer, and acting on half of one would be wrong.
 fn parse_offers<'m, 'a>(
-    headers: &'a HeaderMap,
+    upgrade: impl IntoIterator<Item = &'a HeaderValue>,
     members: &'m mut [Offer<'a>; MEMBERS],
 ) -> Option<&'m [Offer<'a>]> {
     let mut len = 0;
-    visit_members(headers, UPGRADE, |member| {
+    visit_values(upgrade, |member| {
         members[len] = Offer::parse(member)?;
         len += 1;
         Some(())
@@ -203,10 +226,17 @@ fn parse_offers<'m, 'a>(
 pub(crate) fn visit_members<'a>(
     headers: &'a HeaderMap,
     name: HeaderName,
+    visit: impl FnMut(&'a [u8]) -> Option<()>,
+) -> Option<()> {
+    visit_values(headers.get_all(name), visit)
+}
+
+fn visit_values<'a>(
+    values: impl IntoIterator<Item = &'a HeaderValue>,
     mut visit: impl FnMut(&'a [u8]) -> Option<()>,
 ) -> Option<()> {
     let (mut bytes, mut members) = (0, 0);
-    for value in headers.get_all(name) {
+    for value in values {
         bytes += value.len();
         if bytes > BYTES {
             return None;

@@ -182,10 +182,10 @@ async fn a_handshake_costs_a_known_number_of_allocations() {
     let around = inner.layer(routes.clone());
     let inside = routes.layer(inner);
     for (name, service, upgrade, at_most) in [
-        ("a closure", BoxCloneSyncService::new(service.clone()), "foo", 20),
-        ("WebSocket", BoxCloneSyncService::new(service), "websocket", 22),
-        ("on_inner around a Router", BoxCloneSyncService::new(around), "websocket", 32),
-        ("on_inner on a Router", BoxCloneSyncService::new(inside), "websocket", 34),
+        ("a closure", BoxCloneSyncService::new(service.clone()), "foo", 18),
+        ("WebSocket", BoxCloneSyncService::new(service), "websocket", 20),
+        ("on_inner around a Router", BoxCloneSyncService::new(around), "websocket", 30),
+        ("on_inner on a Router", BoxCloneSyncService::new(inside), "websocket", 32),
     ] {
         // The test itself boxes the service's future.
         let counted = handshake(service, upgrade) - 1;
