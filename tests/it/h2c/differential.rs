@@ -233,9 +233,9 @@ async fn a_service_sees_the_same_request_with_and_without_the_offer() {
         let plain = "X-Last: 1\r\n";
         let lines = format!("{}X-Last: 1\r\n", offer());
         let mut reported = Vec::new();
-        for octets in [request.with(plain), request.with(&lines)] {
+        for bytes in [request.with(plain), request.with(&lines)] {
             let mut wire = Wire::serve(service.clone());
-            wire.send(&octets).await;
+            wire.send(&bytes).await;
             settle().await;
             reported.push(log.take());
         }

@@ -155,8 +155,8 @@ async fn a_host_that_is_missing_repeated_or_malformed_is_a_400_and_no_101() {
     ] {
         for target in ["/x", "http://a.test/x"] {
             let mut client = Client::connect();
-            let octets = format!("GET {target} HTTP/1.1\r\n{hosts}{}\r\n", offer());
-            let received = client.wire.exchange(octets).await;
+            let bytes = format!("GET {target} HTTP/1.1\r\n{hosts}{}\r\n", offer());
+            let received = client.wire.exchange(bytes).await;
             assert_eq!(
                 received.text, "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n",
                 "{hosts:?} {target}"
@@ -265,16 +265,16 @@ async fn a_request_is_never_taken_for_that_of_stream_1() {
     let second = [preface(), frame(1, 0x5, 3, &block)].concat();
     let lines = format!("{}Content-Length: 6\r\n", offer());
     let first = request("POST /first HTTP/1.1", &lines) + "secret";
-    let octets = [first.as_bytes(), &second].concat();
-    for at in 0..=octets.len() {
+    let bytes = [first.as_bytes(), &second].concat();
+    for at in 0..=bytes.len() {
         let mut client = Client::connect_to(|log| {
             H2c::new(app(log)).http2(|http2| {
                 http2.max_header_list_size(123);
             })
         });
-        client.send(&octets[..at]).await;
+        client.send(&bytes[..at]).await;
         settle().await;
-        let frames = client.upgrade(&octets[at..]).await;
+        let frames = client.upgrade(&bytes[at..]).await;
         for frame in ["HEADERS 1 431 END", "HEADERS 3 200", "DATA 3 2 END"] {
             assert!(frames.contains(&frame.into()), "{at} {frames:?}");
         }
@@ -286,7 +286,7 @@ async fn a_request_is_never_taken_for_that_of_stream_1() {
             http2.max_concurrent_streams(0);
         })
     });
-    let frames = client.upgrade(octets).await;
+    let frames = client.upgrade(bytes).await;
     assert!(frames.contains(&"RST_STREAM 1 REFUSED_STREAM".into()), "{frames:?}");
     assert_eq!(client.log.take(), [] as [&str; 0]);
 }

@@ -16,11 +16,11 @@ use crate::support::*;
 fn upload(stream: u32, bytes: usize) -> Vec<u8> {
     let body = vec![b'x'; bytes];
     let mut frames = body.chunks(16_384).peekable();
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     while let Some(piece) = frames.next() {
-        octets.extend(frame(0, u8::from(frames.peek().is_none()), stream, piece));
+        bytes.extend(frame(0, u8::from(frames.peek().is_none()), stream, piece));
     }
-    octets
+    bytes
 }
 
 /// A POST on a stream, which is not its end.
@@ -43,8 +43,8 @@ async fn the_body_of_the_upgrading_request_takes_nothing_of_a_window() {
         client.exchange([&preface()[..], &SETTINGS_ACK].concat()).await;
         for stream in [3, 5, 7] {
             // All that the windows of the stream and of the connection allow, at once.
-            let octets = [post_on(stream, "/two"), upload(stream, 1 << 20)].concat();
-            let frames = client.exchange(octets).await;
+            let bytes = [post_on(stream, "/two"), upload(stream, 1 << 20)].concat();
+            let frames = client.exchange(bytes).await;
             assert!(frames.contains(&format!("DATA {stream} 2 END")), "{frames:?}");
             let expected = "POST http://a.test/two HTTP/2.0 1048576 bytes";
             assert_eq!(client.log.count(expected), 1);
@@ -77,9 +77,9 @@ async fn a_header_of_an_outer_layer_cannot_be_removed_by_the_client() {
 async fn a_content_length_with_zeros_in_front_is_a_number() {
     // HTTP/2 takes 19 digits, and reset the stream.
     let lines = format!("{}Content-Length: 00000000000000000005\r\n", offer());
-    let octets = request("POST /x HTTP/1.1", &lines) + "hello";
+    let bytes = request("POST /x HTTP/1.1", &lines) + "hello";
     let mut client = Client::connect();
-    assert_eq!(client.upgrade(octets).await, ANSWERED);
+    assert_eq!(client.upgrade(bytes).await, ANSWERED);
     let expected = "POST http://a.test/x HTTP/2.0 \"hello\"\ncontent-length: 00000000000000000005";
     assert_eq!(client.log.take(), [expected]);
 }
@@ -87,9 +87,9 @@ async fn a_content_length_with_zeros_in_front_is_a_number() {
 #[tokio::test(start_paused = true)]
 async fn a_percent_encoded_host_is_answered_as_in_http_1_1() {
     // A client of a socket in the file system. It got a 400, and a 200 without the offer.
-    let octets = format!("GET /x HTTP/1.1\r\nHost: %2ftmp%2fx.sock\r\n{}\r\n", offer());
+    let bytes = format!("GET /x HTTP/1.1\r\nHost: %2ftmp%2fx.sock\r\n{}\r\n", offer());
     let mut client = Client::connect();
-    assert_eq!(client.upgrade(octets).await, ANSWERED);
+    assert_eq!(client.upgrade(bytes).await, ANSWERED);
     assert_eq!(client.log.take(), ["GET /x HTTP/2.0 \"\"\nhost: %2ftmp%2fx.sock"]);
 }
 

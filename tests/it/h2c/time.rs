@@ -140,9 +140,9 @@ async fn connection_close_on_a_response_ends_the_connection_with_goaway() {
         let connect = || Client::to(Wire::serve(layer.layer(http1(service))), Log::default());
         // On stream 1, and on another, while a third one is open.
         let mut client = connect();
-        let octets = request(&format!("GET {first} HTTP/1.1"), &offer());
-        let octets = [octets.as_bytes(), &preface()].concat();
-        let frames = client.upgrade(octets).await;
+        let bytes = request(&format!("GET {first} HTTP/1.1"), &offer());
+        let bytes = [bytes.as_bytes(), &preface()].concat();
+        let frames = client.upgrade(bytes).await;
         assert!(frames.contains(&"GOAWAY 2147483647 NO_ERROR".into()), "{frames:?}");
         assert!(frames.contains(&"DATA 1 2 END".into()), "{frames:?}");
         answer_pings(&mut client, frames).await;
@@ -152,8 +152,8 @@ async fn connection_close_on_a_response_ends_the_connection_with_goaway() {
         client.upgrade(get(&offer())).await;
         let frames = client.exchange([preface(), request_on(3, "/x")].concat()).await;
         assert!(!frames.iter().any(|frame| frame.starts_with("GOAWAY")), "{frames:?}");
-        let octets = [request_on(5, first), request_on(7, "/x")].concat();
-        let frames = client.exchange(octets).await;
+        let bytes = [request_on(5, first), request_on(7, "/x")].concat();
+        let frames = client.exchange(bytes).await;
         for stream in [5, 7] {
             assert!(frames.contains(&format!("DATA {stream} 2 END")), "{frames:?}");
         }

@@ -45,10 +45,10 @@ fn app(log: &Log) -> Router {
 
 #[tokio::test(start_paused = true)]
 async fn a_handler_takes_the_offer_and_switches_wherever_the_request_is_split() {
-    let octets = opening(&[], &["Sec-WebSocket-Protocol: x, chat"]) + "frame";
-    for at in 0..octets.len() - "frame".len() {
+    let bytes = opening(&[], &["Sec-WebSocket-Protocol: x, chat"]) + "frame";
+    for at in 0..bytes.len() - "frame".len() {
         let log = Log::default();
-        let received = Wire::serve(app(&log)).exchange_split(octets.as_bytes(), at).await;
+        let received = Wire::serve(app(&log)).exchange_split(bytes.as_bytes(), at).await;
         let agreed = opened(ACCEPT, "sec-websocket-protocol: chat\r\n");
         received.is(&(agreed + "[frame]")).and_is_open();
         assert_eq!(log.take()[0], "agreed Some(\"chat\")");
@@ -64,8 +64,8 @@ async fn an_offer_that_fails_a_check_is_rejected_before_the_handler() {
             ("Sec-WebSocket-Version", "Sec-WebSocket-Version: 8", "426"),
             ("X", "Origin: https://evil.test", "403"),
         ] {
-            let octets = opening(&[without], &[more]).replace("/x", path);
-            let received = Wire::serve(app(&log)).exchange(octets).await;
+            let bytes = opening(&[without], &[more]).replace("/x", path);
+            let received = Wire::serve(app(&log)).exchange(bytes).await;
             received.starts_with(&format!("HTTP/1.1 {status}")).and_is_open();
             if status == "426" {
                 assert!(received.text.contains("upgrade: websocket\r\n"), "{received:?}");
@@ -84,8 +84,8 @@ async fn origins_come_from_the_extensions_of_the_request() {
     let listed = Extension(Origins::list(["https://app.test"]));
     let service = routes(&log).layer(listed).layer(layer);
     for (origin, status) in [("https://app.test", "101"), ("https://a.test", "403")] {
-        let octets = opening(&[], &[&format!("Origin: {origin}")]);
-        let received = Wire::serve(service.clone()).exchange(octets).await;
+        let bytes = opening(&[], &[&format!("Origin: {origin}")]);
+        let received = Wire::serve(service.clone()).exchange(bytes).await;
         received.starts_with(&format!("HTTP/1.1 {status}"));
     }
 }
@@ -105,8 +105,8 @@ async fn without_an_offer_the_answer_is_426_or_the_page() {
     }
     let body = opening(&[], &["Content-Length: 2"]).replace("GET", "POST") + "hi";
     wire.exchange(body).await.is(REQUIRED);
-    let octets = opening(&[], &[]).replace("/x", "/both") + "frame";
-    Wire::serve(app(&log)).exchange(octets).await.is(&(opened(ACCEPT, "") + "[frame]"));
+    let bytes = opening(&[], &[]).replace("/x", "/both") + "frame";
+    Wire::serve(app(&log)).exchange(bytes).await.is(&(opened(ACCEPT, "") + "[frame]"));
 }
 
 #[tokio::test(start_paused = true)]
