@@ -33,11 +33,13 @@ pin_project! {
     /// Whose response it is.
     #[project = RouteProj]
     pub(super) enum Route<F> {
-        Inner {
+        Forward {
             #[pin]
             inner: F,
-            // The inner service may switch.
-            asked: Option<Box<Asked>>,
+        },
+        // In a box, so that an ordinary request has nothing more to move and to drop.
+        Asked {
+            asking: Pin<Box<Asking<F>>>,
         },
         Handshake {
             response: Pin<Box<dyn Future<Output = Response<OwnBody>> + Send>>,
@@ -47,14 +49,23 @@ pin_project! {
     }
 }
 
+pin_project! {
+    /// A request that the inner service may switch.
+    pub(super) struct Asking<F> {
+        #[pin]
+        inner: F,
+        asked: Asked,
+    }
+}
+
 impl<F> Route<F> {
     pub(super) fn forward(inner: F) -> Self {
-        Self::Inner { inner, asked: None }
+        Self::Forward { inner }
     }
 
     /// Makes the future of a request that the inner service may switch.
     pub(super) fn asked(inner: F, asked: Asked) -> Self {
-        Self::Inner { inner, asked: Some(Box::new(asked)) }
+        Self::Asked { asking: Box::pin(Asking { inner, asked }) }
     }
 
     /// Makes the future from what it is to await, which is given a sign of the future's life.
@@ -80,11 +91,13 @@ where
         let this = self.project();
         let bodies = this.bodies;
         match this.route.project() {
-            RouteProj::Inner { inner, asked: None } => {
+            RouteProj::Forward { inner } => {
                 Poll::Ready(ready!(inner.poll(cx)).map(|it| it.map(|body| bodies.inner(body))))
             }
-            RouteProj::Inner { inner, asked: Some(asked) } => {
-                Poll::Ready(Ok(answer(ready!(inner.poll(cx))?, asked, bodies)))
+            RouteProj::Asked { asking } => {
+                let asking = asking.as_mut().project();
+                let response = ready!(asking.inner.poll(cx))?;
+                Poll::Ready(Ok(answer(response, asking.asked, bodies)))
             }
             RouteProj::Handshake { response, .. } => {
                 Poll::Ready(Ok(ready!(response.as_mut().poll(cx)).map(|body| bodies.own(body))))
