@@ -50,8 +50,8 @@ mod offer {
             _state: &S,
         ) -> Result<Self, Rejection> {
             match offer(head) {
-                Some(offer) => offer,
-                None => Err(upgrade_required(head)),
+                Ok(offer) => offer,
+                Err(missing) => Err(upgrade_required(missing)),
             }
         }
     }
@@ -68,18 +68,30 @@ mod offer {
             head: &mut request::Parts,
             _state: &S,
         ) -> Result<Option<Self>, Rejection> {
-            offer(head).transpose()
+            offer(head).ok().transpose()
         }
     }
 
-    /// Returns `None` if the request offers no WebSocket, or if no layer hands the offer on.
-    fn offer(head: &request::Parts) -> Option<Result<Offer, Rejection>> {
-        let is_offered = head.extensions.get().is_some_and(|link: &Link| link.is_for("websocket"));
-        if !is_offered && is_forgotten(head) {
-            trace::unasked(head);
+    /// The reasons why there is no offer to take.
+    #[derive(Clone, Copy)]
+    enum Missing {
+        /// The client offers no WebSocket, or none that could be taken.
+        Offer,
+        /// No layer hands the client's offer on.
+        Layer,
+    }
+
+    /// Checks the offer, or returns why there is none. Logs that the layer is missing.
+    fn offer(head: &request::Parts) -> Result<Result<Offer, Rejection>, Missing> {
+        if head.extensions.get().is_some_and(|link: &Link| link.is_for("websocket")) {
+            let origins = head.extensions.get().cloned().unwrap_or_else(Origins::same_host);
+            return Ok(Offer::from_head(head, &origins));
         }
-        let origins = || head.extensions.get().cloned().unwrap_or_else(Origins::same_host);
-        is_offered.then(|| Offer::from_head(head, &origins()))
+        if is_forgotten(head) {
+            trace::unasked(head);
+            return Err(Missing::Layer);
+        }
+        Err(Missing::Offer)
     }
 
     /// Whether the client offers a WebSocket, hyper could upgrade the connection, and no layer took
@@ -92,8 +104,11 @@ mod offer {
     }
 
     /// Answers a request without an offer that could be taken.
-    fn upgrade_required(head: &request::Parts) -> Rejection {
-        let text = if is_forgotten(head) { NO_LAYER } else { UPGRADE_REQUIRED };
+    fn upgrade_required(missing: Missing) -> Rejection {
+        let text = match missing {
+            Missing::Offer => UPGRADE_REQUIRED,
+            Missing::Layer => NO_LAYER,
+        };
         let mut response = Response::new(Full::from(text));
         *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
         response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));

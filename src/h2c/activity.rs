@@ -93,7 +93,7 @@ impl Activity {
         self.written.load(Ordering::Relaxed)
     }
 
-    /// Notes a stream, which ends when what is returned is dropped.
+    /// Notes a stream. It ends when the returned [`Stream`] and all parts of it are dropped.
     pub(super) fn stream(self: &Arc<Self>) -> Stream {
         let counts = if self.late.load(Ordering::Acquire) { 0 } else { PART };
         Stream::new(Arc::clone(self), counts)
@@ -118,7 +118,7 @@ impl Activity {
     }
 }
 
-/// What a part of a stream counts, and what one that is unsent does.
+/// The count of a part of a stream, and that of a part that is unsent.
 const PART: u64 = 1;
 const UNSENT: u64 = PART << 32 | PART;
 
@@ -126,7 +126,7 @@ const UNSENT: u64 = PART << 32 | PART;
 #[derive(Debug)]
 pub(super) struct Stream {
     activity: Arc<Activity>,
-    /// What is taken off the count when this is dropped.
+    /// Dropping this part takes so much off the count.
     counts: u64,
 }
 

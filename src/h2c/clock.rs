@@ -48,7 +48,7 @@ pin_project! {
     }
 }
 
-/// What there was when GOAWAY was sent.
+/// The state of the connection when GOAWAY was sent.
 struct Left {
     at: Instant,
     reads: u64,

@@ -32,14 +32,14 @@ struct Question {
     slot: Arc<Slot>,
     on_upgrade: OnUpgrade,
     token: Option<Token>,
-    /// What is reported of the request: its method and its URI.
+    /// The method and the URI of the request, for the report.
     head: request::Parts,
     offer: Offered,
     settings: Settings,
 }
 
 impl Asked {
-    /// Prepares a request to go inside. Its `OnUpgrade` stays, for whoever else may switch inside; it
+    /// Prepares a request to go inside. Its `OnUpgrade` stays, for other code inside that may switch; it
     /// is awaited here only if the answer is ours.
     pub(crate) fn new(
         head: &mut request::Parts,

@@ -33,7 +33,7 @@ use crate::{
     negotiation::{Offered, length::Length, protocol::Protocol},
 };
 
-/// What goes for all handshakes of a layer.
+/// The settings of all handshakes of a layer.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) observer: Observer,

@@ -28,7 +28,7 @@ use crate::{
     negotiation::Offered,
 };
 
-/// What it takes to switch a connection.
+/// The parts that are needed to switch a connection.
 pub(crate) struct Switching {
     pub(crate) on_upgrade: OnUpgrade,
     /// The outermost layer's, if there is one.

@@ -14,10 +14,10 @@ use tokio::sync::oneshot;
 
 use crate::negotiation::{self, length::Length};
 
-/// What a request carries in its extensions from the outermost layer to the layer that switches.
+/// The outermost layer puts a token in the request's extensions for the layer that switches.
 ///
 /// It stands in the request, because middleware that makes a new response drops the extensions of
-/// the old one. It holds nothing alive: when the outermost layer's future is gone, so is the exit.
+/// the old one. It does not keep the exit alive: that ends with the outermost layer's future.
 #[derive(Clone)]
 pub(crate) struct Token {
     exit: Weak<Exit>,
@@ -68,7 +68,7 @@ struct Handshake {
     sent: oneshot::Sender<bool>,
 }
 
-/// What the outermost layer does with a response.
+/// The decision of the outermost layer about a response.
 #[derive(Debug)]
 pub(crate) enum Verdict {
     /// It is no 101, or that of somebody else: it passes as it is.

@@ -17,8 +17,9 @@ pin_project! {
     ///
     /// It is the inner service's body wherever the response is the inner service's: the same
     /// frames, the same size hint, the same end. It is not `Sync`, since a rejection's body need
-    /// not be: box it with `boxed_unsync`. See the [crate's documentation](crate) for an
-    /// example.
+    /// not be: box it with `boxed_unsync`. If axum expects a `Response<Body>` and finds this type, use
+    /// `UpgradeLayer::for_axum`. See the
+    /// [crate's documentation](crate) for an example.
     pub struct UpgradeBody<B> {
         #[pin]
         kind: Kind<B>,

@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// What [`UpgradeLayer`](crate::UpgradeLayer) was told.
+/// The configuration of an [`UpgradeLayer`](crate::UpgradeLayer).
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     pub(crate) registrations: Vec<Registration>,
@@ -23,7 +23,7 @@ pub(crate) struct Config {
     pub(crate) handshakes: Settings,
 }
 
-/// What happens to a request that a handler would take over when
+/// The treatment of a request that a handler would take over when
 /// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) is reached.
 ///
 /// A request for an [optional](crate::UpgradeHandler::is_optional) protocol, such as h2c, is always

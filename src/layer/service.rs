@@ -28,7 +28,7 @@ use crate::{
 /// others to the inner service.
 ///
 /// Made by [`UpgradeLayer`](crate::UpgradeLayer). Its readiness and its errors are those of the
-/// service inside. A request that is forwarded is forwarded as it came, its extensions included,
+/// inner service. A request that is forwarded is forwarded as it came, its extensions included,
 /// and costs no allocation.
 ///
 /// # Panics

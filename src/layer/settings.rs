@@ -64,7 +64,7 @@ impl<M> UpgradeLayer<M> {
     ///
     /// let (failures, log) = mpsc::channel();
     /// let layer = UpgradeLayer::new().on_failure(move |error: UpgradeError| {
-    ///     // What failed is in the error, and why in its source.
+    ///     // The error says which part failed, and its source says why.
     ///     let why = error.source().map(ToString::to_string).unwrap_or_default();
     ///     failures.send(format!("{}: {error}: {why}", error.protocol())).ok();
     /// });
