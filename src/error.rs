@@ -47,7 +47,8 @@ pub enum UpgradeErrorKind {
     /// given to [`Switch::to`](crate::Switch::to) did not run.
     ///
     /// Without [`UpgradeLayer::outermost`](crate::UpgradeLayer::outermost) this is also the kind if
-    /// an outer layer hides the body of the 101. The source of the error then says to add it.
+    /// an outer layer hides the body of the 101. The source of the error then says to add it. If a
+    /// layer around the outermost layer replaces the 101, the source says so.
     Replaced,
     /// The HTTP server does not hand over its connections. The function given to
     /// [`Switch::to`](crate::Switch::to) did not run. The text of the error names the call that is

@@ -12,7 +12,7 @@
 //! | `rejected` | info | `status`; `reason`, if the [`Rejection`](crate::Rejection) has one; with the reason `origin`, `origin` and the `host` that it was compared with; outside the span also `protocol`, `method`, `path`, if the inner service returned the [`Rejection`](crate::Rejection) |
 //! | `switched` | info | |
 //! | `ended` | info | `duration`; `read` and `written` in bytes, until a `downcast` |
-//! | the text of an [`UpgradeError`](crate::UpgradeError) | warn; error for a panic, and for the first [`Replaced`](crate::UpgradeErrorKind::Replaced) without an outermost layer | `kind`, `source` |
+//! | the text of an [`UpgradeError`](crate::UpgradeError) | warn; error for a panic, and for the first [`Replaced`](crate::UpgradeErrorKind::Replaced) without an outermost layer, or with one that is not the outermost | `kind`, `source` |
 //!
 //! What the example `graceful` logs, with `RUST_LOG=tower_upgrade=debug` and here without the
 //! timestamps, of one client that comes and goes, one whose handshake is malformed, one that asks

@@ -39,8 +39,8 @@ struct Question {
 }
 
 impl Asked {
-    /// Prepares a request to go inside. Its `OnUpgrade` stays, for other code inside that may switch; it
-    /// is awaited here only if the answer is ours.
+    /// Prepares a request to go inside. Its `OnUpgrade` stays, for other code inside that may
+    /// switch; it is awaited here only if the answer is ours.
     pub(crate) fn new(
         head: &mut request::Parts,
         on_upgrade: OnUpgrade,

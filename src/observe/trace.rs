@@ -121,8 +121,8 @@ impl Span {
 
     pub(crate) fn failed(&self, failure: &UpgradeError) {
         let (kind, source) = (failure.kind(), failure.source());
-        // A 101 that is lost without an outermost layer is a mistake in the configuration. It happens
-        // with each upgrade, so only the first is logged as an error.
+        // A source means that the outermost layer is missing or misplaced: a mistake in the
+        // configuration. It happens with each upgrade, so only the first is logged as an error.
         let is_mistake = kind == UpgradeErrorKind::Replaced && source.is_some();
         let is_news = is_mistake && !MISTAKE_LOGGED.swap(true, Ordering::Relaxed);
         if kind == UpgradeErrorKind::Panicked || is_news {
