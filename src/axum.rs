@@ -24,13 +24,14 @@ impl IntoResponse for Rejection {
 #[cfg(feature = "websocket")]
 mod offer {
     use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
-    use http::{HeaderValue, Response, StatusCode, header::UPGRADE, request};
+    use http::{HeaderValue, Response, StatusCode, Version, header::UPGRADE, request};
     use http_body_util::Full;
     use hyper::upgrade::OnUpgrade;
 
     use crate::{
+        connect,
         handler::{answer::Link, rejection::Rejection},
-        negotiation::{self, Offered, length::Length},
+        negotiation::{Offered, connection, length::Length},
         observe::trace,
         websocket::{Offer, Origins},
     };
@@ -38,7 +39,9 @@ mod offer {
     /// Takes the offer of a WebSocket, with all checks done.
     ///
     /// The [`Origins`] are those in the request's extensions (`axum::Extension`), and
-    /// [`Origins::same_host`] if there are none. A request without an offer is rejected with 426.
+    /// [`Origins::same_host`] if there are none. A request without an offer is rejected with 426. In HTTP/2
+    /// and HTTP/1.0, which have no `Upgrade`, it is rejected with 400, and an extended CONNECT that no layer
+    /// takes with 501.
     impl<S> FromRequestParts<S> for Offer
     where
         S: Sync,
@@ -51,13 +54,13 @@ mod offer {
         ) -> Result<Self, Rejection> {
             match offer(head) {
                 Ok(offer) => offer,
-                Err(missing) => Err(upgrade_required(missing)),
+                Err(missing) => Err(upgrade_required(missing, head)),
             }
         }
     }
 
     /// Takes the offer of a WebSocket if there is one, so that a page and a socket can share a path.
-    /// An offer that fails a check is rejected.
+    /// An offer that fails a check is rejected, and so is an extended CONNECT that no layer takes.
     impl<S> OptionalFromRequestParts<S> for Offer
     where
         S: Sync,
@@ -68,7 +71,12 @@ mod offer {
             head: &mut request::Parts,
             _state: &S,
         ) -> Result<Option<Self>, Rejection> {
-            offer(head).ok().transpose()
+            match offer(head) {
+                Ok(offer) => offer.map(Some),
+                // A page would be a 2xx, which opens the tunnel of a CONNECT.
+                Err(missing @ Missing::ExtendedConnect) => Err(upgrade_required(missing, head)),
+                Err(_) => Ok(None),
+            }
         }
     }
 
@@ -79,44 +87,64 @@ mod offer {
         Offer,
         /// No layer hands the client's offer on.
         Layer,
+        /// No layer takes extended CONNECT for an offer.
+        ExtendedConnect,
     }
 
     /// Checks the offer, or returns why there is none. Logs that the layer is missing.
     fn offer(head: &request::Parts) -> Result<Result<Offer, Rejection>, Missing> {
-        if head.extensions.get().is_some_and(|link: &Link| link.is_for("websocket")) {
+        if head.extensions.get().is_some_and(|link: &Link| link.is_for(WEBSOCKET)) {
             let origins = head.extensions.get().cloned().unwrap_or_else(Origins::same_host);
             return Ok(Offer::from_head(head, &origins));
         }
-        if is_forgotten(head) {
-            trace::unasked(head);
-            return Err(Missing::Layer);
-        }
-        Err(Missing::Offer)
+        let missing =
+            if connect::protocol(head).is_some_and(|it| it.eq_ignore_ascii_case(WEBSOCKET)) {
+                Missing::ExtendedConnect
+            } else if is_forgotten(head) {
+                Missing::Layer
+            } else {
+                return Err(Missing::Offer);
+            };
+        trace::unasked(head);
+        Err(missing)
     }
 
     /// Whether the client offers a WebSocket, hyper could upgrade the connection, and no layer took
     /// part. A layer forwards offers with a body.
     fn is_forgotten(head: &request::Parts) -> bool {
         head.extensions.get::<OnUpgrade>().is_some()
-            && negotiation::names_connection_option(&head.headers, "upgrade")
-            && "websocket".parse().is_ok_and(|it| Offered::new(&head.headers).allows(&[it]))
+            && connection::names_connection_option(&head.headers, "upgrade")
+            && WEBSOCKET.parse().is_ok_and(|it| Offered::new(&head.headers).allows(&[it]))
             && Length::of(&head.headers, 0, None).is_some_and(Length::is_zero)
     }
 
     /// Answers a request without an offer that could be taken.
-    fn upgrade_required(missing: Missing) -> Rejection {
-        let text = match missing {
-            Missing::Offer => UPGRADE_REQUIRED,
-            Missing::Layer => NO_LAYER,
+    fn upgrade_required(missing: Missing, head: &request::Parts) -> Rejection {
+        let (status, text) = match missing {
+            // Other versions have no `Upgrade`, which a 426 has to have.
+            Missing::Offer if head.version != Version::HTTP_11 => {
+                (StatusCode::BAD_REQUEST, UPGRADE_REQUIRED)
+            }
+            Missing::Offer => (StatusCode::UPGRADE_REQUIRED, UPGRADE_REQUIRED),
+            Missing::Layer => (StatusCode::UPGRADE_REQUIRED, NO_LAYER),
+            // RFC 9220 §3.
+            Missing::ExtendedConnect => (StatusCode::NOT_IMPLEMENTED, NO_EXTENDED_CONNECT),
         };
         let mut response = Response::new(Full::from(text));
-        *response.status_mut() = StatusCode::UPGRADE_REQUIRED;
-        response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        *response.status_mut() = status;
+        if status == StatusCode::UPGRADE_REQUIRED {
+            response.headers_mut().insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
+        }
         Rejection::from(response).with_reason("offer")
     }
+
+    const WEBSOCKET: &str = "websocket";
 
     const UPGRADE_REQUIRED: &str = "this path is a WebSocket: connect with a WebSocket client\n";
 
     const NO_LAYER: &str =
         "this path is a WebSocket, but no `UpgradeLayer::on_inner(\"websocket\")` is around it\n";
+
+    const NO_EXTENDED_CONNECT: &str = "this path is a WebSocket, but no `UpgradeLayer::extended_connect` \
+                                       with `on_inner(\"websocket\")` is around it\n";
 }

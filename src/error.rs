@@ -43,11 +43,11 @@ pub enum UpgradeErrorKind {
     /// The [`Switch`](crate::Switch) named protocols that it may not switch to, or the inner service
     /// switched twice for one request. The client got a 500.
     Switch,
-    /// The 101 did not leave the server, because an outer layer replaced or dropped it. The function
-    /// given to [`Switch::to`](crate::Switch::to) did not run.
+    /// The 101, or the 200 to an extended CONNECT, did not leave the server, because an outer layer replaced
+    /// or dropped it. The function given to [`Switch::to`](crate::Switch::to) did not run.
     ///
     /// Without [`UpgradeLayer::outermost`](crate::UpgradeLayer::outermost) this is also the kind if
-    /// an outer layer hides the body of the 101. The source of the error then says to add it. If a
+    /// an outer layer hides the body of that response. The source of the error then says to add it. If a
     /// layer around the outermost layer replaces the 101, the source says so.
     Replaced,
     /// The HTTP server does not hand over its connections. The function given to
@@ -100,7 +100,7 @@ impl fmt::Display for UpgradeError {
             UpgradeErrorKind::Body => "the request's body could not be read to its end",
             UpgradeErrorKind::Switch => "the switch names protocols that it may not switch to",
             UpgradeErrorKind::Replaced => {
-                "the 101 did not leave the server: an outer layer replaced or dropped it"
+                "the response that switches did not leave the server: an outer layer replaced or dropped it"
             }
             UpgradeErrorKind::NotEnabled => {
                 "the connection is served without upgrades: call `.with_upgrades()` on hyper's \

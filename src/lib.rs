@@ -234,6 +234,7 @@
 
 #[cfg(feature = "axum")]
 mod axum;
+mod connect;
 mod connections;
 mod error;
 #[cfg(doc)]
@@ -272,6 +273,7 @@ pub use crate::{
         config::AtCapacity,
         future::UpgradeFuture,
         make::IntoMakeService,
+        none::NoService,
         outermost::{Outermost, OutermostBody, OutermostFuture, OutermostService},
         service::Upgrade,
     },

@@ -28,7 +28,7 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Reports that a request with an `Upgrade` header goes to the inner service.
+    /// Reports that no handler takes a request that offers a protocol.
     pub(crate) fn declined(&self, decline: Decline, head: &request::Parts) {
         self.connections.count(|stats| {
             let declined = &mut stats.declined;
@@ -44,6 +44,13 @@ impl Observer {
         });
         trace::declined(decline, head);
         metrics::declined(decline);
+    }
+
+    /// Reports that a request got a response which demands an upgrade.
+    pub(crate) fn demanded(&self, status: StatusCode, head: &request::Parts) {
+        self.connections.count(|stats| stats.required += 1);
+        trace::demanded(status, head);
+        metrics::demanded();
     }
 
     /// Reports that a handler takes over a request for which there is a place.

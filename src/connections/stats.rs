@@ -23,7 +23,10 @@ pub struct Stats {
     pub at_capacity: u64,
     /// Requests that got a 503 during a drain.
     pub drained: u64,
-    /// Requests with an `Upgrade` header that went to the inner service, by reason.
+    /// Requests that got a 426, or another response that demands an upgrade, because of
+    /// [`UpgradeLayer::required`](crate::UpgradeLayer::required).
+    pub required: u64,
+    /// Requests with an offer that no handler took over, by reason.
     pub declined: Declined,
     /// Handshakes that took longer than
     /// [`UpgradeLayer::handshake_timeout`](crate::UpgradeLayer::handshake_timeout).
@@ -37,7 +40,10 @@ pub struct Stats {
     pub aborted: u64,
 }
 
-/// How many requests with an `Upgrade` header went to the inner service, by reason.
+/// How many requests with an offer no handler took over, by reason.
+///
+/// The offer is an `Upgrade` header, or an [extended CONNECT](crate::UpgradeLayer::extended_connect). The
+/// inner service gets these requests, unless an upgrade is [required](crate::UpgradeLayer::required).
 ///
 /// See [`Connections::stats`](crate::Connections::stats) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,11 +51,11 @@ pub struct Stats {
 pub struct Declined {
     /// The version is not HTTP/1.1, or the method is CONNECT or TRACE. The usual cause is a proxy in
     /// front that speaks HTTP/1.0, as nginx does without `proxy_http_version 1.1`. CONNECT is counted
-    /// without an `Upgrade` header, too.
+    /// without an `Upgrade` header, too, unless it is an extended CONNECT that counts as an offer.
     pub request: u64,
     /// `Connection` has no `upgrade` option, is malformed, or is over a limit.
     pub connection: u64,
-    /// `Upgrade` is empty, malformed, or over a limit.
+    /// `Upgrade` is empty, malformed, or over a limit, or `:protocol` is malformed.
     pub upgrade: u64,
     /// No handler is registered for an offered protocol.
     pub unregistered: u64,

@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use http::{HeaderMap, HeaderName};
 
-use crate::negotiation::names_connection_option;
+use crate::negotiation::connection::names_connection_option;
 
 pub(super) const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 

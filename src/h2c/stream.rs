@@ -24,7 +24,7 @@ use super::{
     activity::{Activity, Stream},
     body::RequestBody,
 };
-use crate::{error::BoxError, negotiation::names_connection_option};
+use crate::{error::BoxError, negotiation::connection::names_connection_option};
 
 /// A service that can answer the streams of an upgraded connection.
 ///

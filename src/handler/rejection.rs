@@ -9,14 +9,14 @@ use std::{
 use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
-    header::{CONTENT_TYPE, Entry, UPGRADE},
+    header::{CONNECTION, CONTENT_TYPE, Entry, UPGRADE},
 };
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 
 use crate::{
     error::BoxError,
-    negotiation::{self, protocol::Protocol},
+    negotiation::{Mechanism, connection, protocol::Protocol},
     observe::Reason,
 };
 
@@ -34,6 +34,9 @@ use crate::{
 /// - A 426 without an `Upgrade` header gets one that names the negotiated protocol (§15.5.22).
 /// - A response with an `Upgrade` header gets `upgrade` in its `Connection` header (§7.8).
 /// - A 1xx status is not a final response, so the client gets a 500 in its place.
+///
+/// To an [extended CONNECT](crate::UpgradeLayer::extended_connect) a 426 is sent as a 400, because HTTP/2
+/// has no `Upgrade` header, and a 2xx as a 500, because it would open the tunnel.
 ///
 /// # Example
 ///
@@ -108,7 +111,7 @@ impl Rejection {
     #[cfg(feature = "axum")]
     pub(crate) fn into_response(mut self) -> Response<OwnBody> {
         let reason = self.take_reason();
-        let mut response = self.finish(None);
+        let mut response = self.finish(None, Mechanism::Upgrade);
         response.extensions_mut().insert(reason);
         response
     }
@@ -123,11 +126,19 @@ impl Rejection {
 
     /// Returns the response, with the headers that the answer to an offer needs. `protocol` is the
     /// negotiated one, if it is known.
-    pub(crate) fn finish(self, protocol: Option<&Protocol<'_>>) -> Response<OwnBody> {
+    pub(crate) fn finish(
+        self,
+        protocol: Option<&Protocol<'_>>,
+        mechanism: Mechanism,
+    ) -> Response<OwnBody> {
         let mut response = *self.response;
         if response.status().is_informational() {
             response = Response::new(OwnBody::empty());
             *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        }
+        if mechanism == Mechanism::ExtendedConnect {
+            fit_connect(&mut response);
+            return response;
         }
         if response.status() == StatusCode::UPGRADE_REQUIRED {
             if let (Entry::Vacant(upgrade), Some(protocol)) =
@@ -137,9 +148,24 @@ impl Rejection {
             }
         }
         if response.headers().contains_key(UPGRADE) {
-            negotiation::add_upgrade_option(response.headers_mut());
+            connection::add_upgrade_option(response.headers_mut());
         }
         response
+    }
+}
+
+/// Makes the response of a rejection one to an extended CONNECT.
+pub(crate) fn fit_connect<B>(response: &mut Response<B>) {
+    // RFC 9113 §8.2.2: HTTP/2 has neither.
+    response.headers_mut().remove(CONNECTION);
+    response.headers_mut().remove(UPGRADE);
+    let status = response.status_mut();
+    if *status == StatusCode::UPGRADE_REQUIRED {
+        // RFC 9110 §15.5.22: a 426 has to have an `Upgrade` header.
+        *status = StatusCode::BAD_REQUEST;
+    } else if status.is_success() {
+        // RFC 9110 §9.3.6: it would open the tunnel.
+        *status = StatusCode::INTERNAL_SERVER_ERROR;
     }
 }
 

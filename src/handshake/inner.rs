@@ -8,15 +8,15 @@ use std::{
 use http::{Request, Response, StatusCode, header::UPGRADE, request};
 use hyper::upgrade::OnUpgrade;
 
-use super::{Settings, deadline, plain, switching::Switching, token::Token, turn_away};
+use super::{Settings, deadline, offered, plain, switching::Switching, token::Token, turn_away};
 use crate::{
     error::UpgradeErrorKind,
     handler::{
         answer::{Carried, Link, Slot, Yes},
-        rejection::OwnBody,
+        rejection::{self, OwnBody},
         switch::Switch,
     },
-    negotiation::{Decline, Offered, length::Length, protocol::Protocol},
+    negotiation::{Decline, Mechanism, Offered, length::Length, protocol::Protocol},
     observe::Reason,
 };
 
@@ -34,6 +34,7 @@ struct Question {
     token: Option<Token>,
     /// The method and the URI of the request, for the report.
     head: request::Parts,
+    mechanism: Mechanism,
     offer: Offered,
     settings: Settings,
 }
@@ -44,19 +45,22 @@ impl Asked {
     pub(crate) fn new(
         head: &mut request::Parts,
         on_upgrade: OnUpgrade,
+        mechanism: Mechanism,
         protocol: Protocol<'static>,
         settings: Settings,
     ) -> Self {
         let (mut reported, ()) = Request::new(()).into_parts();
         reported.method = head.method.clone();
         reported.uri = head.uri.clone();
+        reported.version = head.version;
+        let offer = offered(head, mechanism, &protocol);
         let slot = Slot::new(protocol.clone());
         head.extensions.insert(protocol);
         head.extensions.insert::<Link>(slot.link());
         let token = head.extensions.get().cloned();
-        let offer = Offered::new(&head.headers);
-        let question = Some(Question { slot, on_upgrade, token, head: reported, offer, settings });
-        Self { question, alive: Arc::new(()) }
+        let question =
+            Question { slot, on_upgrade, token, head: reported, mechanism, offer, settings };
+        Self { question: Some(question), alive: Arc::new(()) }
     }
 
     /// Returns the response to send in place of the inner service's, if that was a yes.
@@ -96,6 +100,9 @@ impl Question {
         let (observer, head) = (&self.settings.observer, &self.head);
         match response.extensions_mut().remove::<Reason>() {
             Some(reason) => {
+                if self.mechanism == Mechanism::ExtendedConnect {
+                    rejection::fit_connect(response);
+                }
                 observer.rejected(self.slot.protocol(), response.status(), &reason, head);
             }
             None => observer.declined(Decline::Unaccepted, head),
@@ -109,14 +116,14 @@ impl Question {
         response: &mut Response<B>,
         alive: Weak<()>,
     ) -> Response<OwnBody> {
-        let Self { slot, on_upgrade, token, head, offer, settings } = self;
+        let Self { slot, on_upgrade, token, head, mechanism, offer, settings } = self;
         let observer = &settings.observer;
         // Only now, or plain pages on the same path would be turned away as well.
         let place = match settings.reserve() {
             Ok(place) => place,
             Err(no_place) => {
                 observer.turned_away(no_place, slot.protocol(), &head);
-                return turn_away(no_place, Length::Exactly(0));
+                return turn_away(no_place, Length::Exactly(0), mechanism);
             }
         };
         let session = Arc::new(settings.begin(place, slot.protocol().clone(), &head));
@@ -127,7 +134,7 @@ impl Question {
         for (name, value) in response.headers() {
             switch = switch.header(name.clone(), value.clone());
         }
-        let switching = Switching { on_upgrade, token, session };
+        let switching = Switching { on_upgrade, token, mechanism, session };
         let mut switched = switching.to(switch, &offer, alive, deadline(settings.timeout));
         // Outer layers may look for what the inner service left them there.
         *switched.extensions_mut() = mem::take(response.extensions_mut());

@@ -30,7 +30,7 @@ use crate::{
     },
     error::{BoxError, UpgradeErrorKind},
     handler::{boxed::BoxedHandler, rejection::OwnBody},
-    negotiation::{Offered, length::Length, protocol::Protocol},
+    negotiation::{Mechanism, Offered, length::Length, protocol::Protocol},
 };
 
 /// The settings of all handshakes of a layer.
@@ -85,11 +85,12 @@ impl Handshake {
         B::Error: Into<BoxError>,
     {
         let session = Arc::clone(&self.switching.session);
+        let mechanism = self.switching.mechanism;
         let deadline = deadline(self.timeout);
         let response = session.instrument(self.decide(head, body, length, alive, deadline));
         let aborted = || {
             session.failed(UpgradeErrorKind::Aborted, None);
-            closing(StatusCode::SERVICE_UNAVAILABLE)
+            closing(StatusCode::SERVICE_UNAVAILABLE, mechanism)
         };
         session.aborting().unless_raised(pin!(response)).await.unwrap_or_else(aborted)
     }
@@ -108,20 +109,21 @@ impl Handshake {
     {
         let Self { handler, timeout: _, switching } = self;
         let session = Arc::clone(&switching.session);
+        let mechanism = switching.mechanism;
         let body = read(body, length, handler.body_limit());
         let (body, trailers) = match timeout_at(deadline, body).await {
             Ok(Ok(read)) => read,
             // In both cases it is not known where the body ends, so nothing after it can be read.
             Ok(Err((status, error))) => {
                 session.failed(UpgradeErrorKind::Body, Some(error));
-                return closing(status);
+                return closing(status, mechanism);
             }
             Err(late) => {
                 session.failed(UpgradeErrorKind::TimedOut, Some(late.into()));
-                return closing(StatusCode::REQUEST_TIMEOUT);
+                return closing(StatusCode::REQUEST_TIMEOUT, mechanism);
             }
         };
-        let offer = Offered::new(&head.headers);
+        let offer = offered(&head, mechanism, session.protocol());
         head.extensions.insert(session.protocol().clone());
         if let Some(trailers) = trailers {
             head.extensions.insert(Trailers(trailers));
@@ -132,7 +134,7 @@ impl Handshake {
             Ok(Ok(Ok(switch))) => switching.to(switch, &offer, alive, deadline),
             Ok(Ok(Err(mut rejection))) => {
                 let reason = rejection.take_reason();
-                let response = rejection.finish(Some(session.protocol()));
+                let response = rejection.finish(Some(session.protocol()), mechanism);
                 session.rejected(response.status(), &reason);
                 response
             }
@@ -200,17 +202,29 @@ pub(crate) struct Trailers(
     pub(crate) HeaderMap,
 );
 
+/// Returns the offer that a switch is held to.
+fn offered(head: &request::Parts, mechanism: Mechanism, protocol: &Protocol<'_>) -> Offered {
+    match mechanism {
+        Mechanism::Upgrade => Offered::new(&head.headers),
+        Mechanism::ExtendedConnect => Offered::only(protocol),
+    }
+}
+
 /// When a handshake that begins now has to be over.
 fn deadline(timeout: Duration) -> Instant {
     Instant::now() + timeout.min(FOREVER)
 }
 
 /// Answers a request for which there is no place.
-pub(crate) fn turn_away(no_place: NoPlace, length: Length) -> Response<OwnBody> {
+pub(crate) fn turn_away(
+    no_place: NoPlace,
+    length: Length,
+    mechanism: Mechanism,
+) -> Response<OwnBody> {
     // RFC 9110 §10.1.1 wants it said if a body is left unread.
     let mut response = match no_place {
         NoPlace::Full if length.is_zero() => plain(StatusCode::SERVICE_UNAVAILABLE),
-        NoPlace::Full | NoPlace::Draining => closing(StatusCode::SERVICE_UNAVAILABLE),
+        NoPlace::Full | NoPlace::Draining => closing(StatusCode::SERVICE_UNAVAILABLE, mechanism),
     };
     if no_place == NoPlace::Full {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
@@ -218,10 +232,12 @@ pub(crate) fn turn_away(no_place: NoPlace, length: Length) -> Response<OwnBody> 
     response
 }
 
-/// A response behind which the connection ends.
-fn closing(status: StatusCode) -> Response<OwnBody> {
+/// A response behind which a connection of HTTP/1.1 ends. HTTP/2 has other streams on it.
+pub(crate) fn closing(status: StatusCode, mechanism: Mechanism) -> Response<OwnBody> {
     let mut response = plain(status);
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if mechanism == Mechanism::Upgrade {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     response
 }
 

@@ -1,18 +1,116 @@
-//! The body of a 101, which notices whether the 101 is sent.
+//! The body of a response that switches, which notices whether the response is sent.
 
 use std::{
     convert::Infallible,
+    future::Future,
+    panic::{self, AssertUnwindSafe},
     pin::Pin,
     sync::{
         Weak,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
 };
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
+use hyper::upgrade::{OnUpgrade, Upgraded};
 use tokio::sync::oneshot;
+
+use crate::handler::rejection::OwnBody;
+
+/// What became of the response that switches.
+#[derive(Debug)]
+pub(crate) enum Fate {
+    /// The HTTP server took the 101. It hands over the connection once the 101 is written.
+    Sent,
+    /// The HTTP server took the 200 to an extended CONNECT, and handed over the stream.
+    HandedOver(Upgraded),
+    /// The client gets another response, or none.
+    Replaced,
+}
+
+/// The way from the response that switches to the task that waits for its fate. If it is dropped, the
+/// response is not sent.
+#[derive(Debug)]
+pub(crate) struct Departure {
+    pub(super) task: oneshot::Sender<Fate>,
+    /// That of an extended CONNECT, whose body looks itself whether the stream was handed over.
+    pub(super) connect: Option<OnUpgrade>,
+}
+
+impl Departure {
+    /// Returns the status of the response.
+    pub(crate) fn status(&self) -> StatusCode {
+        match self.connect {
+            None => StatusCode::SWITCHING_PROTOCOLS,
+            Some(_) => StatusCode::OK,
+        }
+    }
+
+    /// Whether no task waits any more. The handshake may have timed out, or been aborted.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.task.is_closed()
+    }
+
+    /// Makes the body of the response. `alive` can be upgraded as long as the future that made the
+    /// response is there.
+    pub(crate) fn body(self, alive: Weak<()>) -> OwnBody {
+        let Self { task, connect } = self;
+        match connect {
+            None => OwnBody::new(SwitchingBody::new(alive, task)),
+            Some(on_upgrade) => OwnBody::new(ConnectBody { waiting: Some((task, on_upgrade)) }),
+        }
+    }
+}
+
+/// The body of a 200 to an extended CONNECT: plainly empty.
+///
+/// hyper hands over the stream after every 2xx, and asks the body nothing. But it hands over first, and
+/// then drops the body. If the stream is not there by then, the body was not that of the response.
+#[derive(Debug)]
+struct ConnectBody {
+    waiting: Option<(oneshot::Sender<Fate>, OnUpgrade)>,
+}
+
+impl Body for ConnectBody {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(0)
+    }
+}
+
+impl Drop for ConnectBody {
+    fn drop(&mut self) {
+        let Some((task, mut on_upgrade)) = self.waiting.take() else {
+            return;
+        };
+        // hyper's promise panics if other code has a clone of it and has taken the stream.
+        let polled = panic::catch_unwind(AssertUnwindSafe(|| {
+            Pin::new(&mut on_upgrade).poll(&mut Context::from_waker(Waker::noop()))
+        }));
+        let fate = match polled {
+            Ok(Poll::Ready(Ok(stream))) => Fate::HandedOver(stream),
+            _ => Fate::Replaced,
+        };
+        // The task may be gone, with the runtime.
+        task.send(fate).ok();
+    }
+}
 
 /// The body of a 101: empty, and the only part of a response that can tell whether it is sent. To
 /// have the server ask, it says that it has not ended, and not how long it is.
@@ -34,7 +132,7 @@ use tokio::sync::oneshot;
 /// Under [`Outermost`](crate::Outermost) this body is put in at the exit, where no layer is left
 /// that could ask.
 #[derive(Debug)]
-pub(crate) struct SwitchingBody {
+struct SwitchingBody {
     /// Can be upgraded as long as the future that made the response is there.
     alive: Weak<()>,
     /// Some layer was told that the size is zero.
@@ -45,19 +143,18 @@ pub(crate) struct SwitchingBody {
     sized: AtomicBool,
     /// It was polled, so the response was not sent as a 101.
     polled: bool,
-    sent: Option<oneshot::Sender<bool>>,
+    task: Option<oneshot::Sender<Fate>>,
 }
 
 impl SwitchingBody {
-    /// Makes the body. When it is dropped, `sent` hears whether the HTTP server has taken the 101.
-    pub(crate) fn new(alive: Weak<()>, sent: oneshot::Sender<bool>) -> Self {
+    fn new(alive: Weak<()>, task: oneshot::Sender<Fate>) -> Self {
         Self {
             alive,
             said_empty: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             sized: AtomicBool::new(false),
             polled: false,
-            sent: Some(sent),
+            task: Some(task),
         }
     }
 }
@@ -94,9 +191,9 @@ impl Drop for SwitchingBody {
         // A body that has ended is not asked for its size.
         let sized = self.sized.load(Relaxed) || self.said_empty.load(Relaxed);
         let is_sent = self.asked.load(Relaxed) && sized && !self.polled;
-        if let Some(sent) = self.sent.take() {
+        if let Some(task) = self.task.take() {
             // The task may be gone, with the runtime.
-            sent.send(is_sent).ok();
+            task.send(if is_sent { Fate::Sent } else { Fate::Replaced }).ok();
         }
     }
 }

@@ -1,4 +1,4 @@
-//! From a yes to the end of what it runs: the 101, the wait for the connection, and the task.
+//! From a yes to the end of what it runs: the response, the wait for the connection, and the task.
 
 use std::{
     any::Any,
@@ -9,7 +9,10 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Response, StatusCode, header::UPGRADE};
+use http::{
+    Response, StatusCode,
+    header::{CONNECTION, UPGRADE},
+};
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
 use tokio::{
@@ -17,7 +20,10 @@ use tokio::{
     time::{Instant, timeout_at},
 };
 
-use super::{sent::SwitchingBody, token::Token};
+use super::{
+    sent::{Departure, Fate},
+    token::Token,
+};
 use crate::{
     connections::{session::Session, task, upgraded::Upgraded},
     error::{BoxError, UpgradeErrorKind},
@@ -25,7 +31,7 @@ use crate::{
         rejection::OwnBody,
         switch::{Run, Switch},
     },
-    negotiation::Offered,
+    negotiation::{Mechanism, Offered},
 };
 
 /// The parts that are needed to switch a connection.
@@ -33,11 +39,12 @@ pub(crate) struct Switching {
     pub(crate) on_upgrade: OnUpgrade,
     /// The outermost layer's, if there is one.
     pub(crate) token: Option<Token>,
+    pub(crate) mechanism: Mechanism,
     pub(crate) session: Arc<Session>,
 }
 
 impl Switching {
-    /// Makes the 101, and has the connection waited for.
+    /// Makes the 101, or the 200 to an extended CONNECT, and has the connection waited for.
     pub(super) fn to(
         self,
         switch: Switch,
@@ -45,49 +52,55 @@ impl Switching {
         alive: Weak<()>,
         deadline: Instant,
     ) -> Response<OwnBody> {
-        let Self { on_upgrade, token, session } = self;
-        let (headers, run) = match switch.into_parts(session.protocol(), offer) {
+        let Self { on_upgrade, token, mechanism, session } = self;
+        let (mut headers, run) = match switch.into_parts(session.protocol(), offer) {
             Ok(parts) => parts,
             Err(error) => {
                 session.failed(UpgradeErrorKind::Switch, Some(error.into()));
                 return super::plain(StatusCode::INTERNAL_SERVER_ERROR);
             }
         };
-        let (sender, sent) = oneshot::channel();
-        let sent = Sent { receiver: sent, is_certain: token.is_some() };
-        let (on_upgrade, body) = match token {
-            Some(token) => {
-                // `into_parts` always names the protocols.
-                token.register(headers[UPGRADE].clone(), sender);
-                // That of the exit: a layer may have put the token into a request of another connection.
-                (token.on_upgrade, OwnBody::empty())
+        let is_certain = token.is_some();
+        // That of the exit: a layer may have put the token into a request of another connection.
+        let on_upgrade = token.as_ref().map_or(on_upgrade, |token| token.on_upgrade.clone());
+        let (on_upgrade, connect) = match mechanism {
+            Mechanism::Upgrade => (Some(on_upgrade), None),
+            Mechanism::ExtendedConnect => (None, Some(on_upgrade)),
+        };
+        let (sender, receiver) = oneshot::channel();
+        let sent = Sent { receiver, is_certain, on_upgrade };
+        let departure = Departure { task: sender, connect };
+        let status = departure.status();
+        let body = if let Some(token) = token {
+            // `into_parts` always names the protocols. The exit removes them from a 200.
+            token.register(headers[UPGRADE].clone(), departure);
+            OwnBody::empty()
+        } else {
+            if mechanism == Mechanism::ExtendedConnect {
+                // RFC 9113 §8.2.2: HTTP/2 has neither.
+                headers.remove(CONNECTION);
+                headers.remove(UPGRADE);
             }
-            None => (on_upgrade, OwnBody::new(SwitchingBody::new(alive, sender))),
+            departure.body(alive)
         };
         // hyper hands over the connection only after it has written the response, so nobody could
         // wait for it here.
-        let connection = connection(Arc::clone(&session), sent, on_upgrade, deadline, run);
+        let connection = connection(Arc::clone(&session), sent, deadline, run);
         task::spawn(session.instrument(connection));
         let mut response = Response::new(body);
-        *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        *response.status_mut() = status;
         *response.headers_mut() = headers;
         response
     }
 }
 
-/// Runs what the handler switched to, once the 101 is sent and the connection free.
-async fn connection(
-    session: Arc<Session>,
-    sent: Sent,
-    on_upgrade: OnUpgrade,
-    deadline: Instant,
-    run: Run,
-) {
+/// Runs what the handler switched to, once the response is sent and the connection free.
+async fn connection(session: Arc<Session>, sent: Sent, deadline: Instant, run: Run) {
     // Pinned here, because a future that is handed to another `async fn` is held twice, and
     // these are held as long as the connection.
     let connection = pin!(CatchPanic {
         future: async {
-            let io = timeout_at(deadline, hand_over(sent, on_upgrade)).await;
+            let io = timeout_at(deadline, hand_over(sent)).await;
             let io = io.map_err(|late| (UpgradeErrorKind::TimedOut, Some(late.into())))??;
             session.switched();
             let io = Upgraded::new(io, Arc::clone(&session));
@@ -103,37 +116,36 @@ async fn connection(
     session.failed(kind, source);
 }
 
-/// Hears whether the 101 is sent.
+/// Hears what became of the response.
 struct Sent {
-    receiver: oneshot::Receiver<bool>,
+    receiver: oneshot::Receiver<Fate>,
     /// It is the outermost layer that tells.
     is_certain: bool,
+    /// For a 101. The stream of an extended CONNECT comes with the news.
+    on_upgrade: Option<OnUpgrade>,
 }
 
-/// Waits until the HTTP server has taken our 101 and has handed over the connection.
+/// Waits until the HTTP server has taken our response and has handed over the connection.
 async fn hand_over(
     sent: Sent,
-    on_upgrade: OnUpgrade,
 ) -> Result<hyper::upgrade::Upgraded, (UpgradeErrorKind, Option<BoxError>)> {
-    let source = match (sent.receiver.await, sent.is_certain) {
-        (Ok(true), _) => None,
-        (_, false) => Some(Some(REMEDY.into())),
+    let source = match (sent.receiver.await, sent.on_upgrade, sent.is_certain) {
+        (Ok(Fate::HandedOver(stream)), ..) => return Ok(stream),
+        (Ok(Fate::Sent), Some(on_upgrade), _) => return on_upgrade.await.map_err(lost),
+        (.., false) => Some(REMEDY.into()),
         // It left the outermost layer, and was lost outside of it.
-        (Ok(false), true) => Some(Some(NOT_OUTERMOST.into())),
+        (Ok(_), _, true) => Some(NOT_OUTERMOST.into()),
         // The outermost layer saw another response, or none.
-        (Err(_), true) => Some(None),
+        (Err(_), _, true) => None,
     };
-    if let Some(source) = source {
-        return Err((UpgradeErrorKind::Replaced, source));
-    }
-    on_upgrade.await.map_err(|error| {
-        let kind = if error.is_user() {
-            UpgradeErrorKind::NotEnabled
-        } else {
-            UpgradeErrorKind::Disconnected
-        };
-        (kind, Some(error.into()))
-    })
+    Err((UpgradeErrorKind::Replaced, source))
+}
+
+/// Converts the error of a connection that was promised.
+fn lost(error: hyper::Error) -> (UpgradeErrorKind, Option<BoxError>) {
+    let kind =
+        if error.is_user() { UpgradeErrorKind::NotEnabled } else { UpgradeErrorKind::Disconnected };
+    (kind, Some(error.into()))
 }
 
 pin_project! {
@@ -169,7 +181,7 @@ fn panic_message(payload: &(dyn Any + Send)) -> BoxError {
 }
 
 /// The source of [`UpgradeErrorKind::Replaced`] if there is no outermost layer.
-const REMEDY: &str = "a layer may hide the body of the 101, which then looks replaced: add \
+const REMEDY: &str = "a layer may hide the body of the response, which then looks replaced: add \
                       `UpgradeLayer::outermost()` after all other layers";
 
 /// The source if there is one that is not the outermost.

@@ -1,4 +1,4 @@
-//! The token by which the outermost layer knows the 101 of a handshake from any other response.
+//! The token by which the outermost layer knows the response of a handshake from any other.
 
 use std::{
     fmt, mem,
@@ -7,12 +7,12 @@ use std::{
 
 use http::{
     HeaderMap, HeaderValue, StatusCode,
-    header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE},
 };
 use hyper::upgrade::OnUpgrade;
-use tokio::sync::oneshot;
 
-use crate::negotiation::{self, length::Length};
+use super::sent::Departure;
+use crate::negotiation::{connection, length::Length};
 
 /// The outermost layer puts a token in the request's extensions for the layer that switches.
 ///
@@ -28,11 +28,11 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// Ties a 101 with this `Upgrade` header to the request. `sent` is dropped unless the outermost
-    /// layer lets that 101 out.
-    pub(crate) fn register(&self, upgrade: HeaderValue, sent: oneshot::Sender<bool>) {
+    /// Ties a response with this `Upgrade` header to the request. `departure` is dropped unless the
+    /// outermost layer lets that response out.
+    pub(crate) fn register(&self, upgrade: HeaderValue, departure: Departure) {
         if let Some(exit) = self.exit.upgrade() {
-            exit.register(Handshake { upgrade, sent });
+            exit.register(Handshake { upgrade, departure });
         }
     }
 
@@ -56,26 +56,29 @@ pub(crate) struct Exit(Mutex<Registered>);
 enum Registered {
     #[default]
     Nothing,
-    /// A handshake that made its 101.
+    /// A handshake that made its response.
     Handshake(Handshake),
-    /// Clones of the request were switched twice, or the response is gone. No handler may run.
-    Refused,
+    /// Clones of the request were switched twice, by responses of this status. No handler may run.
+    Refused(StatusCode),
+    /// The response has left, or is none.
+    Gone,
 }
 
 #[derive(Debug)]
 struct Handshake {
+    /// By which its response is known. HTTP/2 has no such header, so it is removed at the exit.
     upgrade: HeaderValue,
-    sent: oneshot::Sender<bool>,
+    departure: Departure,
 }
 
 /// The decision of the outermost layer about a response.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// It is no 101, or that of somebody else: it passes as it is.
+    /// It does not switch, or is somebody else's switch: it passes as it is.
     Pass,
-    /// It is the 101 of the handshake that waits for this sender.
-    Confirm(oneshot::Sender<bool>),
-    /// It is a 101 that no handler stands behind any more.
+    /// It is the response of the handshake.
+    Confirm(Departure),
+    /// It switches, and no handler stands behind it any more.
     Unavailable,
 }
 
@@ -96,10 +99,12 @@ impl Exit {
                 *registered = Registered::Handshake(handshake);
                 return;
             }
-            // The connection can be switched once, and it is not known whose 101 will be sent.
-            Registered::Handshake(_) | Registered::Refused => {
-                mem::replace(&mut *registered, Registered::Refused)
+            // The connection can be switched once, and it is not known whose response will be sent.
+            Registered::Handshake(_) => {
+                let status = handshake.departure.status();
+                mem::replace(&mut *registered, Registered::Refused(status))
             }
+            Registered::Refused(_) | Registered::Gone => return,
         };
         // To drop a sender wakes a task, which is not to wait for the lock.
         drop(registered);
@@ -108,24 +113,33 @@ impl Exit {
 
     /// Decides about the response with this status and these headers. Later handshakes are refused.
     pub(crate) fn leave(&self, status: StatusCode, headers: &mut HeaderMap) -> Verdict {
-        let registered = self.replace(Registered::Refused);
-        if matches!(registered, Registered::Nothing) || status != StatusCode::SWITCHING_PROTOCOLS {
-            return Verdict::Pass;
-        }
-        match registered {
-            // The handshake may have timed out, or been aborted, on the way of its 101.
-            Registered::Handshake(Handshake { upgrade, sent })
-                if is_only_value(headers, &upgrade) && !sent.is_closed() =>
+        let is_101 = status == StatusCode::SWITCHING_PROTOCOLS;
+        match self.replace(Registered::Gone) {
+            Registered::Handshake(Handshake { upgrade, departure })
+                if status == departure.status() && is_only_value(headers, &upgrade) =>
             {
-                // Two things that layers do to the headers of any response: they set `Connection`,
-                // which loses the option that goes with `Upgrade`, and they add framing, which a 101
-                // must not have (RFC 9110 §8.6, RFC 9112 §6.1).
-                negotiation::add_upgrade_option(headers);
+                if departure.is_abandoned() {
+                    return Verdict::Unavailable;
+                }
+                if is_101 {
+                    // Layers may set `Connection` on any response, which loses the option that goes
+                    // with `Upgrade`.
+                    connection::add_upgrade_option(headers);
+                } else {
+                    headers.remove(UPGRADE);
+                    headers.remove(CONNECTION);
+                }
+                // Layers may add framing to any response. One that switches must not have it (RFC 9110
+                // §8.6, RFC 9112 §6.1).
                 headers.remove(CONTENT_LENGTH);
                 headers.remove(TRANSFER_ENCODING);
-                Verdict::Confirm(sent)
+                Verdict::Confirm(departure)
             }
-            _ => Verdict::Unavailable,
+            Registered::Handshake(_) | Registered::Refused(_) if is_101 => Verdict::Unavailable,
+            Registered::Refused(refused) if status == refused && headers.contains_key(UPGRADE) => {
+                Verdict::Unavailable
+            }
+            _ => Verdict::Pass,
         }
     }
 }

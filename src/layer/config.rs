@@ -4,6 +4,7 @@ use std::fmt;
 
 use http::request;
 
+use super::forwarding::Policies;
 use crate::{
     handler::boxed::BoxedHandler,
     handshake::Settings,
@@ -11,6 +12,7 @@ use crate::{
         Candidate, Preference,
         length::Length,
         protocol::{Pattern, Protocol},
+        registered::Registered,
     },
 };
 
@@ -18,9 +20,19 @@ use crate::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Config {
     pub(crate) registrations: Vec<Registration>,
+    /// The protocols of the registrations.
+    pub(crate) registered: Registered,
     pub(crate) preference: Preference,
     pub(crate) at_capacity: AtCapacity,
+    pub(crate) policies: Policies,
     pub(crate) handshakes: Settings,
+}
+
+impl Config {
+    pub(super) fn register(&mut self, registration: Registration) {
+        self.registered.add(&registration.pattern);
+        self.registrations.push(registration);
+    }
 }
 
 /// The treatment of a request that a handler would take over when

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{self, Future},
     pin::Pin,
     sync::{Arc, Weak},
     task::{Context, Poll, ready},
@@ -11,7 +11,11 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use super::bodies::{Bodies, Wrapped};
+use super::{
+    bodies::{Bodies, Wrapped},
+    config::Config,
+    forwarding,
+};
 use crate::{handler::rejection::OwnBody, handshake::inner::Asked};
 
 pin_project! {
@@ -37,6 +41,11 @@ pin_project! {
             #[pin]
             inner: F,
         },
+        Advertise {
+            #[pin]
+            inner: F,
+            config: Arc<Config>,
+        },
         // In a box, so that an ordinary request has nothing more to move and to drop.
         Asked {
             asking: Pin<Box<Asking<F>>>,
@@ -55,6 +64,8 @@ pin_project! {
         #[pin]
         inner: F,
         asked: Asked,
+        // If the response advertises in case that it does not switch.
+        advertise: Option<Arc<Config>>,
     }
 }
 
@@ -63,9 +74,19 @@ impl<F> Route<F> {
         Self::Forward { inner }
     }
 
+    /// Makes the future of a request whose response advertises.
+    pub(super) fn advertise(inner: F, config: Arc<Config>) -> Self {
+        Self::Advertise { inner, config }
+    }
+
     /// Makes the future of a request that the inner service may switch.
-    pub(super) fn asked(inner: F, asked: Asked) -> Self {
-        Self::Asked { asking: Box::pin(Asking { inner, asked }) }
+    pub(super) fn asked(inner: F, asked: Asked, advertise: Option<Arc<Config>>) -> Self {
+        Self::Asked { asking: Box::pin(Asking { inner, asked, advertise }) }
+    }
+
+    /// Makes the future of a response that is there.
+    pub(super) fn answered(response: Response<OwnBody>) -> Self {
+        Self::handshake(|_| future::ready(response))
     }
 
     /// Makes the future from what it is to await, which is given a sign of the future's life.
@@ -94,10 +115,15 @@ where
             RouteProj::Forward { inner } => {
                 Poll::Ready(ready!(inner.poll(cx)).map(|it| it.map(|body| bodies.inner(body))))
             }
+            RouteProj::Advertise { inner, config } => {
+                let mut response = ready!(inner.poll(cx))?;
+                forwarding::advertise(&mut response, &config.registered);
+                Poll::Ready(Ok(response.map(|body| bodies.inner(body))))
+            }
             RouteProj::Asked { asking } => {
                 let asking = asking.as_mut().project();
                 let response = ready!(asking.inner.poll(cx))?;
-                Poll::Ready(Ok(answer(response, asking.asked, bodies)))
+                Poll::Ready(Ok(answer(response, asking.asked, asking.advertise.as_deref(), bodies)))
             }
             RouteProj::Handshake { response, .. } => {
                 Poll::Ready(Ok(ready!(response.as_mut().poll(cx)).map(|body| bodies.own(body))))
@@ -108,12 +134,22 @@ where
 
 /// Switches if the inner service's response is a yes. Out of line, because hardly any response is.
 #[cold]
-fn answer<M, B>(mut response: Response<B>, asked: &mut Asked, bodies: &M) -> Response<M::Body>
+fn answer<M, B>(
+    mut response: Response<B>,
+    asked: &mut Asked,
+    advertise: Option<&Config>,
+    bodies: &M,
+) -> Response<M::Body>
 where
     M: Bodies<B>,
 {
     match asked.answer(&mut response) {
-        None => response.map(|body| bodies.inner(body)),
+        None => {
+            if let Some(config) = advertise {
+                forwarding::advertise(&mut response, &config.registered);
+            }
+            response.map(|body| bodies.inner(body))
+        }
         Some(switched) => switched.map(|body| bodies.own(body)),
     }
 }

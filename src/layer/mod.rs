@@ -3,9 +3,12 @@
 pub(crate) mod bodies;
 pub(crate) mod body;
 pub(crate) mod config;
+mod forwarding;
 pub(crate) mod future;
 pub(crate) mod make;
+pub(crate) mod none;
 pub(crate) mod outermost;
+mod policies;
 pub(crate) mod service;
 mod settings;
 
@@ -293,7 +296,7 @@ impl<M> UpgradeLayer<M> {
                 "cannot register a handler: no client sends `{protocol}`; clients send `{token}`"
             );
         }
-        self.config_mut().registrations.push(Registration { pattern, handler });
+        self.config_mut().register(Registration { pattern, handler });
         self
     }
 

@@ -1,4 +1,4 @@
-//! The layer around all others, where it shows whether a 101 leaves the server.
+//! The layer around all others, where it shows whether a response that switches leaves the server.
 
 use std::{
     fmt,
@@ -20,10 +20,7 @@ use super::{
 };
 use crate::{
     handler::rejection::OwnBody,
-    handshake::{
-        sent::SwitchingBody,
-        token::{Exit, Token, Verdict},
-    },
+    handshake::token::{Exit, Token, Verdict},
     negotiation::length::Length,
 };
 
@@ -174,10 +171,12 @@ where
         let status = response.status();
         Poll::Ready(Ok(match exit.leave(status, response.headers_mut()) {
             Verdict::Pass => response.map(|body| bodies.inner(body)),
-            Verdict::Confirm(sent) => {
-                *response.version_mut() = Version::HTTP_11;
+            Verdict::Confirm(departure) => {
+                if status == StatusCode::SWITCHING_PROTOCOLS {
+                    *response.version_mut() = Version::HTTP_11;
+                }
                 let alive = this.alive.insert(Arc::new(()));
-                let body = OwnBody::new(SwitchingBody::new(Arc::downgrade(alive), sent));
+                let body = departure.body(Arc::downgrade(alive));
                 response.map(|_empty| bodies.own(body))
             }
             Verdict::Unavailable => {

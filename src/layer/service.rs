@@ -1,7 +1,6 @@
 //! The service: whether a request is the inner service's or a handler's.
 
 use std::{
-    future,
     sync::Arc,
     task::{Context, Poll},
 };
@@ -21,7 +20,7 @@ use crate::{
     connections::NoPlace,
     error::BoxError,
     handshake::{self, Handshake, inner::Asked, switching::Switching, token::Token},
-    negotiation::{self, Decline, length::Length},
+    negotiation::{self, Decline, Mechanism, length::Length},
 };
 
 /// A [`Service`] that hands requests that offer a registered protocol to its handler, and all
@@ -106,7 +105,17 @@ impl<S, M> Upgrade<S, M> {
         let (mut head, body) = request.into_parts();
         let config = &*self.config;
         let length = || length(&head, &body);
-        let choice = negotiation::choose(&head, length, &config.registrations, config.preference);
+        let (mechanism, choice) = match config.policies.extended_connect(&head) {
+            Some(protocol) => (
+                Mechanism::ExtendedConnect,
+                negotiation::choose_connect(&head, protocol, length, &config.registrations),
+            ),
+            None => (
+                Mechanism::Upgrade,
+                negotiation::choose(&head, length, &config.registrations, config.preference),
+            ),
+        };
+        config.policies.offered(mechanism, choice.is_ok());
         let (registration, protocol, length) = match choice {
             Ok(choice) => choice,
             Err(decline) => return self.decline(decline, head, body),
@@ -117,20 +126,22 @@ impl<S, M> Upgrade<S, M> {
         };
         let Some(handler) = &registration.handler else {
             let protocol = protocol.into_owned();
-            let asked = Asked::new(&mut head, on_upgrade, protocol, config.handshakes.clone());
-            return Route::asked(self.inner.call(Request::from_parts(head, body)), asked);
+            let settings = config.handshakes.clone();
+            let asked = Asked::new(&mut head, on_upgrade, mechanism, protocol, settings);
+            let advertise = config.policies.advertises_to(&head).then(|| Arc::clone(&self.config));
+            let inner = self.inner.call(Request::from_parts(head, body));
+            return Route::asked(inner, asked, advertise);
         };
         let place = match config.handshakes.reserve() {
             Ok(place) => place,
             Err(no_place) => {
                 let forward =
                     no_place == NoPlace::Full && config.at_capacity == AtCapacity::Forward;
-                if forward || handler.is_optional() {
+                if (forward || handler.is_optional()) && !config.policies.required {
                     return self.decline(Decline::Capacity, head, body);
                 }
                 config.handshakes.observer.turned_away(no_place, &protocol, &head);
-                let response = future::ready(handshake::turn_away(no_place, length));
-                return Route::handshake(|_| response);
+                return Route::answered(handshake::turn_away(no_place, length, mechanism));
             }
         };
         let protocol = protocol.into_owned();
@@ -141,19 +152,54 @@ impl<S, M> Upgrade<S, M> {
             switching: Switching {
                 on_upgrade,
                 token: head.extensions.remove::<Token>(),
+                mechanism,
                 session: Arc::new(config.handshakes.begin(place, protocol, &head)),
             },
         };
         Route::handshake(|alive| handshake.respond(head, body, length, alive))
     }
 
-    /// Forwards a request that has an `Upgrade` header.
+    /// Applies the policies to a request without an offer.
+    fn ordinary<B>(&mut self, request: Request<B>) -> Route<S::Future>
+    where
+        S: Service<Request<B>>,
+        B: Body,
+    {
+        let (head, body) = request.into_parts();
+        self.config.policies.ordinary(head.version);
+        self.forward(head, body)
+    }
+
+    /// Forwards a request whose offer no handler takes.
     fn decline<B>(&mut self, decline: Decline, head: request::Parts, body: B) -> Route<S::Future>
     where
         S: Service<Request<B>>,
+        B: Body,
     {
         self.config.handshakes.observer.declined(decline, &head);
-        Route::forward(self.inner.call(Request::from_parts(head, body)))
+        self.forward(head, body)
+    }
+
+    /// Forwards a request that no handler takes, or demands that it upgrades.
+    fn forward<B>(&mut self, mut head: request::Parts, body: B) -> Route<S::Future>
+    where
+        S: Service<Request<B>>,
+        B: Body,
+    {
+        let config = &*self.config;
+        if config.policies.required {
+            let is_read = length(&head, &body).is_some_and(Length::is_zero);
+            let response = config.policies.demand(&head, is_read, &config.registered);
+            config.handshakes.observer.demanded(response.status(), &head);
+            return Route::answered(response);
+        }
+        let advertise = config.policies.advertises_to(&head).then(|| Arc::clone(&self.config));
+        config.policies.prepare(&mut head);
+        let inner = self.inner.call(Request::from_parts(head, body));
+        match advertise {
+            Some(config) => Route::advertise(inner, config),
+            None => Route::forward(inner),
+        }
     }
 }
 
@@ -179,7 +225,10 @@ where
         if has_offer(&request) {
             return UpgradeFuture { route: self.route(request), bodies };
         }
-        UpgradeFuture { route: Route::forward(self.inner.call(request)), bodies }
+        if self.config.policies.are_off() {
+            return UpgradeFuture { route: Route::forward(self.inner.call(request)), bodies };
+        }
+        UpgradeFuture { route: self.ordinary(request), bodies }
     }
 }
 

@@ -1,21 +1,33 @@
 //! Decision 1: which handler takes the request, or none. It depends on the head alone, and neither waits
 //! nor allocates. This module also parses the lists in `Upgrade` and `Connection`.
 
+pub(crate) mod connection;
 pub(crate) mod length;
 pub(crate) mod protocol;
+pub(crate) mod registered;
 
 use std::cell::LazyCell;
 
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Version,
-    header::{CONNECTION, EXPECT, UPGRADE},
+    header::{EXPECT, UPGRADE},
     request,
 };
 
 use self::{
+    connection::names_connection_option,
     length::Length,
-    protocol::{Offer, Pattern, Protocol, is_token},
+    protocol::{Offer, Pattern, Protocol},
 };
+
+/// How a request asks for another protocol, and so how a switch is answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mechanism {
+    /// The `Upgrade` header of HTTP/1.1, answered with 101 (RFC 9110 §7.8).
+    Upgrade,
+    /// An extended CONNECT of HTTP/2, answered with 200 (RFC 8441).
+    ExtendedConnect,
+}
 
 /// Whose order decides when a request offers several registered protocols.
 ///
@@ -58,16 +70,18 @@ pub(crate) enum Decline {
     Capacity,
 }
 
-/// Finds the candidate that takes the request, the protocol to switch to, and the length of the
-/// request's body.
+/// A candidate that takes a request, the protocol to switch to, and the length of the request's body.
+pub(crate) type Choice<'c, 'a, C> = (&'c C, Protocol<'a>, Length);
+
+/// Finds the candidate for what the `Upgrade` header of a request offers.
 ///
-/// `body` is `None` if the length cannot be trusted.
+/// `body` returns `None` if the length cannot be trusted.
 pub(crate) fn choose<'c, 'a, C>(
     head: &'a request::Parts,
     body: impl FnOnce() -> Option<Length>,
     candidates: &'c [C],
     preference: Preference,
-) -> Result<(&'c C, Protocol<'a>, Length), Decline>
+) -> Result<Choice<'c, 'a, C>, Decline>
 where
     'c: 'a,
     C: Candidate,
@@ -87,6 +101,38 @@ where
     if offers.is_empty() {
         return Err(Decline::Upgrade);
     }
+    select(head, offers, body, candidates, preference)
+}
+
+/// Finds the candidate for the `:protocol` of an extended CONNECT, which offers one protocol.
+pub(crate) fn choose_connect<'c, 'a, C>(
+    head: &'a request::Parts,
+    protocol: &'a str,
+    body: impl FnOnce() -> Option<Length>,
+    candidates: &'c [C],
+) -> Result<Choice<'c, 'a, C>, Decline>
+where
+    'c: 'a,
+    C: Candidate,
+{
+    let offer = Offer::parse(protocol.as_bytes()).ok_or(Decline::Upgrade)?;
+    // hyper leaves the bytes of a CONNECT to the tunnel, so no body can be left unread, whatever an
+    // outer layer has put in its place.
+    let body = || body().map(|body| if body.is_zero() { Length::Exactly(0) } else { body });
+    select(head, &[offer], body, candidates, Preference::Client)
+}
+
+fn select<'c, 'a, C>(
+    head: &'a request::Parts,
+    offers: &[Offer<'a>],
+    body: impl FnOnce() -> Option<Length>,
+    candidates: &'c [C],
+    preference: Preference,
+) -> Result<Choice<'c, 'a, C>, Decline>
+where
+    'c: 'a,
+    C: Candidate,
+{
     // Unread bytes of a body would become bytes of the new protocol. So the body has to be read, and a
     // client that waits for a 100 before it sends the body has to get one.
     // Asked for when a handler is registered for an offer.
@@ -118,31 +164,6 @@ where
     choice.ok_or(decline)
 }
 
-/// Whether the `Connection` header is well-formed and has this option (RFC 9110 §7.6.1).
-pub(crate) fn names_connection_option(headers: &HeaderMap, option: &str) -> bool {
-    let mut named = false;
-    let well_formed = visit_members(headers, CONNECTION, |member| {
-        named |= member.eq_ignore_ascii_case(option.as_bytes());
-        is_token(member).then_some(())
-    });
-    well_formed.is_some() && named
-}
-
-/// Adds the option `upgrade` to `Connection` unless it is there. RFC 9110 §7.8 requires it beside
-/// `Upgrade`.
-pub(crate) fn add_upgrade_option(headers: &mut HeaderMap) {
-    if names_connection_option(headers, "upgrade") {
-        return;
-    }
-    let values: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
-    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    // hyper joins the values. An empty one would make an empty member, which RFC 9110 §5.6.1.1
-    // forbids.
-    for value in values.into_iter().filter(|value| !value.as_bytes().trim_ascii().is_empty()) {
-        headers.append(CONNECTION, value);
-    }
-}
-
 /// The `Upgrade` headers of a request, which its 101 is held to. There is nearly always one.
 #[derive(Debug)]
 pub(crate) struct Offered {
@@ -154,6 +175,11 @@ impl Offered {
     pub(crate) fn new(headers: &HeaderMap) -> Self {
         let mut values = headers.get_all(UPGRADE).iter().cloned();
         Self { first: values.next(), others: values.collect() }
+    }
+
+    /// The offer of an extended CONNECT, which is the protocol that was agreed on.
+    pub(crate) fn only(protocol: &Protocol<'_>) -> Self {
+        Self { first: Some(protocol.to_header_value()), others: Vec::new() }
     }
 
     /// Whether the 101 may name each of these protocols.

@@ -213,6 +213,16 @@ impl Pattern {
         }
     }
 
+    /// Returns the protocol as a server lists it. No list can name every version, so a pattern for any
+    /// version is listed without one.
+    pub(super) fn listed(&self) -> Protocol<'static> {
+        let version = match &self.version {
+            VersionRule::Absent | VersionRule::Any => None,
+            VersionRule::Exactly(version) => Some(Cow::Owned(version.clone().into())),
+        };
+        Protocol { name: Cow::Owned(self.name.clone().into()), version }
+    }
+
     /// Returns the protocol to agree on if the offer matches this pattern.
     ///
     /// The name is spelled as registered. Only a version can be text of the client, and it is a checked

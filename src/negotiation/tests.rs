@@ -2,7 +2,7 @@
 
 use std::{cell::RefCell, iter};
 
-use http::Request;
+use http::{Request, header::CONNECTION};
 
 use super::*;
 

@@ -25,6 +25,10 @@ pub(crate) fn declined(decline: Decline) {
     counter.increment(1);
 }
 
+pub(crate) fn demanded() {
+    counter!("http_upgrades_required_total").increment(1);
+}
+
 pub(crate) fn outcome(protocol: &Protocol<'_>, outcome: &'static str) {
     counter!("http_upgrades_total", "protocol" => label(protocol), "outcome" => outcome)
         .increment(1);

@@ -6,6 +6,8 @@ use crate::negotiation::{Decline, protocol::Protocol};
 
 pub(crate) fn declined(_: Decline) {}
 
+pub(crate) fn demanded() {}
+
 pub(crate) fn outcome(_: &Protocol<'_>, _: &'static str) {}
 
 pub(crate) fn rejected(_: &Protocol<'_>, _: Option<&'static str>) {}

@@ -12,6 +12,10 @@ use crate::{
 
 pub(crate) fn declined(_: Decline, _: &request::Parts) {}
 
+pub(crate) fn demanded(_: StatusCode, _: &request::Parts) {}
+
+pub(crate) fn not_announced() {}
+
 pub(crate) fn turned_away(_: &Protocol<'_>, _: &'static str, _: &request::Parts) {}
 
 #[cfg(feature = "h2c")]

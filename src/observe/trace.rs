@@ -27,6 +27,26 @@ pub(crate) fn declined(decline: Decline, head: &request::Parts) {
     );
 }
 
+pub(crate) fn demanded(status: StatusCode, head: &request::Parts) {
+    debug!(
+        target: TARGET,
+        status = status.as_u16(),
+        method = %head.method,
+        path = head.uri.path(),
+        version = ?head.version,
+        "upgrade required",
+    );
+}
+
+/// Warns that clients of HTTP/2 do not use extended CONNECT.
+pub(crate) fn not_announced() {
+    warn!(
+        target: TARGET,
+        "clients speak HTTP/2 and upgrade on other connections: if the server does not announce extended \
+         CONNECT, call `enable_connect_protocol()` on hyper's or hyper-util's HTTP/2 builder",
+    );
+}
+
 pub(crate) fn turned_away(protocol: &Protocol<'_>, outcome: &'static str, head: &request::Parts) {
     info!(
         target: TARGET,
@@ -71,8 +91,10 @@ pub(crate) fn unasked(head: &request::Parts) {
         target: TARGET,
         method = %head.method,
         path = head.uri.path(),
+        version = ?head.version,
         "a WebSocket was offered to a handler, and no layer takes its answer: put \
-         `UpgradeLayer::new().on_inner(\"websocket\")` around the routes",
+         `UpgradeLayer::new().on_inner(\"websocket\")` around the routes, with `extended_connect()` for \
+         HTTP/2",
     );
 }
 

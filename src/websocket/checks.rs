@@ -5,29 +5,28 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
 };
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header, request};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request,
+};
 use http_body_util::Full;
 use sha1::{Digest, Sha1};
 
-use super::{Origins, origin::target};
-use crate::{handler::rejection::Rejection, host};
+use super::{
+    Origins,
+    origin::{Origin, target},
+};
+use crate::{connect, handler::rejection::Rejection, host};
 
-/// Checks an opening handshake. Returns the value of `Sec-WebSocket-Accept`.
-pub(super) fn check(head: &request::Parts, origins: &Origins) -> Result<HeaderValue, Rejection> {
+/// Checks an opening handshake: RFC 6455 §4.2.1 in HTTP/1.1, and RFC 8441 §5 in HTTP/2. Returns the value
+/// of `Sec-WebSocket-Accept`, which HTTP/2 does without.
+pub(super) fn check(
+    head: &request::Parts,
+    origins: &Origins,
+) -> Result<Option<HeaderValue>, Rejection> {
     let headers = &head.headers;
-    if head.method != Method::GET {
-        return Err(reject(
-            "method",
-            StatusCode::METHOD_NOT_ALLOWED,
-            "a WebSocket is opened with GET",
-            &[(header::ALLOW, "GET")],
-        ));
-    }
-    // RFC 9112 §3.2; hyper does not look at it.
-    let host = single(headers, HOST)?;
-    if host::parse(host).is_none() {
-        return Err(malformed(HOST));
-    }
+    let is_http_2 = head.version == Version::HTTP_2;
+    check_method(head, is_http_2)?;
+    check_host(head, is_http_2)?;
     let version = single(headers, VERSION)?;
     if !is_version(version) {
         return Err(malformed(VERSION));
@@ -41,17 +40,57 @@ pub(super) fn check(head: &request::Parts, origins: &Origins) -> Result<HeaderVa
             &[(header::SEC_WEBSOCKET_VERSION, "13"), (header::UPGRADE, "websocket")],
         ));
     }
-    let key = single(headers, KEY)?;
-    if !is_key(key) {
-        return Err(malformed(KEY));
-    }
+    let accept = if is_http_2 { None } else { Some(check_key(headers)?) };
     if !origins.allow(head) {
         let why = "pages of this origin may not connect";
         let origin = headers.get(header::ORIGIN).map_or(&[][..], HeaderValue::as_bytes);
         let rejection = reject("origin", StatusCode::FORBIDDEN, why, &[]);
-        return Err(rejection.with_origin(origin, target(head).unwrap_or(host)));
+        return Err(rejection.with_origin(origin, target(head).unwrap_or_default()));
     }
-    Ok(accept(key))
+    Ok(accept)
+}
+
+fn check_method(head: &request::Parts, is_http_2: bool) -> Result<(), Rejection> {
+    let (is_right, why, allow) = if is_http_2 {
+        let is_right =
+            connect::protocol(head).is_some_and(|it| it.eq_ignore_ascii_case("websocket"));
+        (is_right, "in HTTP/2 a WebSocket is opened with an extended CONNECT", "CONNECT")
+    } else {
+        (head.method == Method::GET, "a WebSocket is opened with GET", "GET")
+    };
+    if is_right {
+        return Ok(());
+    }
+    Err(reject("method", StatusCode::METHOD_NOT_ALLOWED, why, &[(header::ALLOW, allow)]))
+}
+
+/// Checks the host that the request is for: RFC 9112 §3.2, which hyper does not look at, and RFC 9113
+/// §8.3.1.
+fn check_host(head: &request::Parts, is_http_2: bool) -> Result<(), Rejection> {
+    let Some(authority) = head.uri.authority().filter(|_| is_http_2) else {
+        let host = single(&head.headers, HOST)?;
+        return host::parse(host).map(drop).ok_or_else(|| malformed(HOST));
+    };
+    let authority =
+        host::parse(authority.as_str().as_bytes()).ok_or_else(|| malformed(AUTHORITY))?;
+    let mut hosts = head.headers.get_all(header::HOST).iter();
+    let Some(host) = hosts.next() else {
+        return Ok(());
+    };
+    // A cache or a filter in front may have gone by the other.
+    let host = host::parse(host.as_bytes()).filter(|_| hosts.next().is_none());
+    let default_port = head.uri.scheme_str().and_then(Origin::default_port);
+    let is_same = host.is_some_and(|(host, port)| {
+        host.host().eq_ignore_ascii_case(authority.0.host())
+            && port.or(default_port) == authority.1.or(default_port)
+    });
+    if is_same { Ok(()) } else { Err(malformed(HOST)) }
+}
+
+/// Checks the key. Returns the value of `Sec-WebSocket-Accept`.
+fn check_key(headers: &HeaderMap) -> Result<HeaderValue, Rejection> {
+    let key = single(headers, KEY)?;
+    if is_key(key) { Ok(accept(key)) } else { Err(malformed(KEY)) }
 }
 
 /// The rejection of a malformed `Sec-WebSocket-Extensions`.
@@ -136,6 +175,7 @@ struct Header {
 }
 
 const HOST: Header = Header { name: "Host", reason: "host" };
+const AUTHORITY: Header = Header { name: ":authority", reason: "host" };
 const VERSION: Header = Header { name: "Sec-WebSocket-Version", reason: "version" };
 const KEY: Header = Header { name: "Sec-WebSocket-Key", reason: "key" };
 const EXTENSIONS: Header = Header { name: "Sec-WebSocket-Extensions", reason: "extensions" };

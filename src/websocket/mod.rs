@@ -1,4 +1,4 @@
-//! WebSocket: the opening handshake of RFC 6455, for any crate that does the frames.
+//! WebSocket: the opening handshake of RFC 6455 and RFC 8441, for any crate that does the frames.
 //!
 //! There are three ways to use it:
 //!
@@ -22,6 +22,18 @@
 //!
 //! With the feature `axum`, a handler that takes an `Offer` also rejects requests that offer no
 //! WebSocket, or that no layer handed to it, with 426; the reason is `offer`.
+//!
+//! # HTTP/2
+//!
+//! With [`UpgradeLayer::extended_connect`](crate::UpgradeLayer::extended_connect), clients also open a
+//! WebSocket on a stream of HTTP/2 (RFC 8441). The same code answers them. The handshake differs from the
+//! table in four points:
+//!
+//! - The method is an extended CONNECT with `:protocol` `websocket`. Any other gets 405 and `Allow: CONNECT`.
+//! - The host is `:authority`, with which the origin is compared. A `Host` header may be missing, and has to
+//!   be the same if it is there.
+//! - There is no `Sec-WebSocket-Key` and no `Sec-WebSocket-Accept`.
+//! - Another version than 13 gets 400, because a 426 would need an `Upgrade` header.
 //!
 //! A `Sec-WebSocket-Protocol` or `Sec-WebSocket-Extensions` header that the handler does not use
 //! never fails a handshake. An empty one counts as absent. Offered subprotocols that are not tokens

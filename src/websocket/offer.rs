@@ -122,7 +122,8 @@ use crate::{
 #[derive(Debug)]
 #[must_use = "an offer is answered by `switch`"]
 pub struct Offer {
-    accept: HeaderValue,
+    /// In HTTP/1.1.
+    accept: Option<HeaderValue>,
     /// `Sec-WebSocket-Protocol` and `Sec-WebSocket-Extensions` of the request.
     headers: HeaderMap,
     names: Names,
@@ -362,10 +363,9 @@ impl Offer {
         let subprotocol = subprotocol.as_deref().and_then(|name| name.parse().ok());
         let extensions = extensions.clone();
 
-        let mut switch = Switch::to(move |io: Upgraded| run(io, agreed))
-            .with_link(link)
-            .header(header::SEC_WEBSOCKET_ACCEPT, accept);
+        let mut switch = Switch::to(move |io: Upgraded| run(io, agreed)).with_link(link);
         for (name, value) in [
+            (header::SEC_WEBSOCKET_ACCEPT, accept),
             (header::SEC_WEBSOCKET_PROTOCOL, subprotocol),
             (header::SEC_WEBSOCKET_EXTENSIONS, extensions),
         ] {

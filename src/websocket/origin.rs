@@ -31,7 +31,7 @@ impl Origin {
         }
         let (authority, port) = host::parse(authority.as_bytes())?;
         Some(Self {
-            port: port.or_else(|| default_port(&scheme)),
+            port: port.or_else(|| Self::default_port(&scheme)),
             scheme: scheme.into(),
             host: authority.host().to_ascii_lowercase().into(),
         })
@@ -59,9 +59,18 @@ impl Origin {
         self.scheme.is_empty()
     }
 
+    /// Returns the port that a scheme implies.
+    pub(super) fn default_port(scheme: &str) -> Option<u16> {
+        match scheme {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
+        }
+    }
+
     /// Whether the request with this head is sent to this origin's host and port.
     pub(super) fn is_at(&self, head: &request::Parts) -> bool {
-        let Some(default_port) = default_port(&self.scheme) else {
+        let Some(default_port) = Self::default_port(&self.scheme) else {
             return false;
         };
         // The server may not know whether TLS is in front of it, so the origin's scheme counts.
@@ -80,7 +89,7 @@ impl fmt::Display for Origin {
         }
         write!(f, "{scheme}://{host}")?;
         match port {
-            Some(port) if default_port(scheme) != Some(*port) => write!(f, ":{port}"),
+            Some(port) if Self::default_port(scheme) != Some(*port) => write!(f, ":{port}"),
             _ => Ok(()),
         }
     }
@@ -89,17 +98,10 @@ impl fmt::Display for Origin {
 /// Returns the host and perhaps the port that a request is sent to.
 pub(super) fn target(head: &request::Parts) -> Option<&[u8]> {
     match head.uri.authority() {
-        // RFC 9112 §3.2.2: a target in absolute form counts instead of `Host`.
+        // RFC 9112 §3.2.2: a target in absolute form counts instead of `Host`. In HTTP/2, it is
+        // `:authority`.
         Some(authority) => Some(authority.as_str().as_bytes()),
         None => head.headers.get(header::HOST).map(HeaderValue::as_bytes),
-    }
-}
-
-fn default_port(scheme: &str) -> Option<u16> {
-    match scheme {
-        "http" => Some(80),
-        "https" => Some(443),
-        _ => None,
     }
 }
 

@@ -316,7 +316,7 @@ async fn the_error_of_a_101_that_an_outer_layer_replaced() {
     Wire::serve(service).exchange(offer()).await.starts_with("HTTP/1.1 200");
     check_failure(
         &log,
-        "Replaced foo/1: the 101 did not leave the server: an outer layer replaced or dropped it",
+        "Replaced foo/1: the response that switches did not leave the server: an outer layer replaced or dropped it",
     );
 }
 

@@ -259,11 +259,10 @@ fn a_101_that_is_lost_without_an_outermost_layer_is_an_error_once_per_process() 
         });
         events.concat()
     };
-    let text =
-        "the 101 did not leave the server: an outer layer replaced or dropped it kind=Replaced";
+    let text = "the response that switches did not leave the server: an outer layer replaced or dropped it kind=Replaced";
     // With an outermost layer, the configuration is right.
     assert_eq!(lose(true), format!("WARN {SPAN}: {text}"));
-    let remedy = " source=a layer may hide the body of the 101, which then looks replaced: add \
+    let remedy = " source=a layer may hide the body of the response, which then looks replaced: add \
                   `UpgradeLayer::outermost()` after all other layers";
     assert!(lose(false).starts_with(&format!("ERROR {SPAN}: {text}{remedy}")));
     assert!(lose(false).starts_with(&format!("WARN {SPAN}: {text}{remedy}")));
@@ -280,7 +279,8 @@ fn a_handler_that_no_layer_hands_offers_to_is_an_error_in_the_log() {
 
     let lines = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
     let missing = "ERROR a WebSocket was offered to a handler, and no layer takes its answer: put \
-                   `UpgradeLayer::new().on_inner(\"websocket\")` around the routes method=GET path=\"/x\"";
+                   `UpgradeLayer::new().on_inner(\"websocket\")` around the routes, with \
+                   `extended_connect()` for HTTP/2 method=GET path=\"/x\" version=HTTP/1.1";
     let with_body = format!("{lines}Content-Length: 0\r\nTransfer-Encoding: chunked\r\n");
     for (lines, expected) in
         [(lines, &[missing, missing][..]), ("", &[]), (with_body.as_str(), &[])]
