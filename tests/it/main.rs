@@ -19,6 +19,7 @@ mod choice;
 mod chunked;
 mod close;
 mod decisions;
+mod extended_connect;
 #[cfg(feature = "websocket")]
 mod frames;
 #[cfg(feature = "h2c")]
@@ -40,6 +41,7 @@ mod peers;
 #[cfg(feature = "axum")]
 mod placement;
 mod places;
+mod policies;
 mod readiness;
 mod rejected;
 mod replaced;

@@ -4,6 +4,7 @@ mod connection;
 mod differential;
 mod draining;
 mod ends;
+mod extended_connect;
 mod hostile;
 mod offers;
 mod prior_knowledge;
