@@ -29,7 +29,6 @@ pub(crate) struct Policies {
 
 impl Policies {
     /// Whether an ordinary request can be forwarded without another look.
-    #[inline]
     pub(super) fn are_off(&self) -> bool {
         !self.required && !self.advertise && !self.strip && self.extended_connect.is_none()
     }

@@ -41,14 +41,9 @@ pin_project! {
             #[pin]
             inner: F,
         },
-        Advertise {
-            #[pin]
-            inner: F,
-            config: Arc<Config>,
-        },
         // In a box, so that an ordinary request has nothing more to move and to drop.
-        Asked {
-            asking: Pin<Box<Asking<F>>>,
+        Watched {
+            watched: Pin<Box<Watched<F>>>,
         },
         Handshake {
             response: Pin<Box<dyn Future<Output = Response<OwnBody>> + Send>>,
@@ -59,12 +54,13 @@ pin_project! {
 }
 
 pin_project! {
-    /// A request that the inner service may switch.
-    pub(super) struct Asking<F> {
+    /// A request of which the layer looks at the inner service's response.
+    pub(super) struct Watched<F> {
         #[pin]
         inner: F,
-        asked: Asked,
-        // If the response advertises in case that it does not switch.
+        // If the response may switch.
+        asked: Option<Asked>,
+        // If a response that does not switch advertises.
         advertise: Option<Arc<Config>>,
     }
 }
@@ -74,14 +70,9 @@ impl<F> Route<F> {
         Self::Forward { inner }
     }
 
-    /// Makes the future of a request whose response advertises.
-    pub(super) fn advertise(inner: F, config: Arc<Config>) -> Self {
-        Self::Advertise { inner, config }
-    }
-
-    /// Makes the future of a request that the inner service may switch.
-    pub(super) fn asked(inner: F, asked: Asked, advertise: Option<Arc<Config>>) -> Self {
-        Self::Asked { asking: Box::pin(Asking { inner, asked, advertise }) }
+    /// Makes the future of a request whose response may switch, or advertises.
+    pub(super) fn watched(inner: F, asked: Option<Asked>, advertise: Option<Arc<Config>>) -> Self {
+        Self::Watched { watched: Box::pin(Watched { inner, asked, advertise }) }
     }
 
     /// Makes the future of a response that is there.
@@ -115,15 +106,15 @@ where
             RouteProj::Forward { inner } => {
                 Poll::Ready(ready!(inner.poll(cx)).map(|it| it.map(|body| bodies.inner(body))))
             }
-            RouteProj::Advertise { inner, config } => {
-                let mut response = ready!(inner.poll(cx))?;
-                forwarding::advertise(&mut response, &config.registered);
-                Poll::Ready(Ok(response.map(|body| bodies.inner(body))))
-            }
-            RouteProj::Asked { asking } => {
-                let asking = asking.as_mut().project();
-                let response = ready!(asking.inner.poll(cx))?;
-                Poll::Ready(Ok(answer(response, asking.asked, asking.advertise.as_deref(), bodies)))
+            RouteProj::Watched { watched } => {
+                let watched = watched.as_mut().project();
+                let response = ready!(watched.inner.poll(cx))?;
+                Poll::Ready(Ok(answer(
+                    response,
+                    watched.asked,
+                    watched.advertise.as_deref(),
+                    bodies,
+                )))
             }
             RouteProj::Handshake { response, .. } => {
                 Poll::Ready(Ok(ready!(response.as_mut().poll(cx)).map(|body| bodies.own(body))))
@@ -132,26 +123,25 @@ where
     }
 }
 
-/// Switches if the inner service's response is a yes. Out of line, because hardly any response is.
+/// Switches if the inner service's response is a yes, and advertises otherwise. Out of line, because
+/// hardly any response is looked at.
 #[cold]
 fn answer<M, B>(
     mut response: Response<B>,
-    asked: &mut Asked,
+    asked: &mut Option<Asked>,
     advertise: Option<&Config>,
     bodies: &M,
 ) -> Response<M::Body>
 where
     M: Bodies<B>,
 {
-    match asked.answer(&mut response) {
-        None => {
-            if let Some(config) = advertise {
-                forwarding::advertise(&mut response, &config.registered);
-            }
-            response.map(|body| bodies.inner(body))
-        }
-        Some(switched) => switched.map(|body| bodies.own(body)),
+    if let Some(switched) = asked.as_mut().and_then(|asked| asked.answer(&mut response)) {
+        return switched.map(|body| bodies.own(body));
     }
+    if let Some(config) = advertise {
+        forwarding::advertise(&mut response, &config.registered);
+    }
+    response.map(|body| bodies.inner(body))
 }
 
 impl<F, M> fmt::Debug for UpgradeFuture<F, M> {

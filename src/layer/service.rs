@@ -64,11 +64,14 @@ pub struct Upgrade<S, M = Wrapped> {
     inner: S,
     config: Arc<Config>,
     bodies: M,
+    /// Whether a request without an offer is forwarded at once. Here it costs nothing to ask.
+    forwards_ordinary: bool,
 }
 
 impl<S, M> Upgrade<S, M> {
     pub(crate) fn new(inner: S, config: Arc<Config>, bodies: M) -> Self {
-        Self { inner, config, bodies }
+        let forwards_ordinary = config.policies.are_off();
+        Self { inner, config, bodies, forwards_ordinary }
     }
 
     /// Returns the inner service.
@@ -95,7 +98,7 @@ impl<S, M> Upgrade<S, M> {
 
     /// Decides what becomes of a request that is more than an ordinary one.
     #[cold]
-    fn route<B>(&mut self, request: Request<B>) -> Route<S::Future>
+    fn route<B>(&mut self, request: Request<B>, has_offer: bool) -> Route<S::Future>
     where
         S: Service<Request<B>>,
         B: Body + Send + 'static,
@@ -104,6 +107,10 @@ impl<S, M> Upgrade<S, M> {
     {
         let (mut head, body) = request.into_parts();
         let config = &*self.config;
+        if !has_offer {
+            config.policies.ordinary(head.version);
+            return self.forward(head, body);
+        }
         let length = || length(&head, &body);
         let (mechanism, choice) = match config.policies.extended_connect(&head) {
             Some(protocol) => (
@@ -130,7 +137,7 @@ impl<S, M> Upgrade<S, M> {
             let asked = Asked::new(&mut head, on_upgrade, mechanism, protocol, settings);
             let advertise = config.policies.advertises_to(&head).then(|| Arc::clone(&self.config));
             let inner = self.inner.call(Request::from_parts(head, body));
-            return Route::asked(inner, asked, advertise);
+            return Route::watched(inner, Some(asked), advertise);
         };
         let place = match config.handshakes.reserve() {
             Ok(place) => place,
@@ -157,17 +164,6 @@ impl<S, M> Upgrade<S, M> {
             },
         };
         Route::handshake(|alive| handshake.respond(head, body, length, alive))
-    }
-
-    /// Applies the policies to a request without an offer.
-    fn ordinary<B>(&mut self, request: Request<B>) -> Route<S::Future>
-    where
-        S: Service<Request<B>>,
-        B: Body,
-    {
-        let (head, body) = request.into_parts();
-        self.config.policies.ordinary(head.version);
-        self.forward(head, body)
     }
 
     /// Forwards a request whose offer no handler takes.
@@ -197,7 +193,7 @@ impl<S, M> Upgrade<S, M> {
         config.policies.prepare(&mut head);
         let inner = self.inner.call(Request::from_parts(head, body));
         match advertise {
-            Some(config) => Route::advertise(inner, config),
+            Some(_) => Route::watched(inner, None, advertise),
             None => Route::forward(inner),
         }
     }
@@ -222,13 +218,11 @@ where
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let bodies = self.bodies.clone();
-        if has_offer(&request) {
-            return UpgradeFuture { route: self.route(request), bodies };
+        let has_offer = has_offer(&request);
+        if has_offer || !self.forwards_ordinary {
+            return UpgradeFuture { route: self.route(request, has_offer), bodies };
         }
-        if self.config.policies.are_off() {
-            return UpgradeFuture { route: Route::forward(self.inner.call(request)), bodies };
-        }
-        UpgradeFuture { route: self.ordinary(request), bodies }
+        UpgradeFuture { route: Route::forward(self.inner.call(request)), bodies }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::{extended_connect::support, support::*};
 /// The registered protocols of the fixture.
 const LIST: &str = "websocket, h2c, TLS, connect-udp, foo, bar/2";
 
-fn serve(log: &Log, layer: UpgradeLayer) -> Wire {
+fn serve(log: &Log, layer: &UpgradeLayer) -> Wire {
     Wire::serve(layer.layer(inner(log)))
 }
 
@@ -50,7 +50,7 @@ async fn required_answers_426_wherever_the_request_is_split() {
         let bytes = get(headers);
         for at in 0..bytes.len() {
             let log = Log::default();
-            let mut wire = serve(&log, fixture(&log).required());
+            let mut wire = serve(&log, &fixture(&log).required());
             let received = wire.exchange_split(bytes.as_bytes(), at).await;
             received.is(&upgrade_required("upgrade")).and_is_open();
             // R9931-5-01: the connection is still HTTP/1.1.
@@ -65,7 +65,7 @@ async fn required_answers_any_method() {
     // P-62
     for line in ["POST /x", "HEAD /x", "OPTIONS *", "OPTIONS /x", "TRACE /x", "PURGE /x"] {
         let log = Log::default();
-        let mut wire = serve(&log, fixture(&log).required());
+        let mut wire = serve(&log, &fixture(&log).required());
         let expected = upgrade_required("upgrade");
         let (head, _) = expected.split_at(expected.find("\r\n\r\n").unwrap() + 4);
         let expected = if line.starts_with("HEAD") { head } else { &expected };
@@ -88,7 +88,7 @@ async fn required_closes_where_bytes_may_be_left_over() {
         request("CONNECT a.test:443 HTTP/1.1", "") + "GET /smuggled HTTP/1.1\r\n\r\n",
     ] {
         let log = Log::default();
-        let received = serve(&log, fixture(&log).required()).exchange(&bytes).await;
+        let received = serve(&log, &fixture(&log).required()).exchange(&bytes).await;
         received.is(&upgrade_required("upgrade, close")).and_ends();
         assert_eq!(log.take(), [""; 0], "{bytes}");
     }
@@ -129,7 +129,7 @@ async fn required_has_no_upgrade_header_outside_of_http_1_1() {
 async fn required_on_the_wire_of_http_1_0_and_http_2() {
     let log = Log::default();
     let received =
-        serve(&log, fixture(&log).required()).exchange(request("GET /x HTTP/1.0", FOO)).await;
+        serve(&log, &fixture(&log).required()).exchange(request("GET /x HTTP/1.0", FOO)).await;
     received.starts_with("HTTP/1.0 505 HTTP Version Not Supported\r\n").and_ends();
     assert!(!received.text.to_lowercase().contains("\r\nupgrade:"), "{received:?}");
 
@@ -189,7 +189,7 @@ async fn required_forwards_nothing_when_there_is_no_place() {
     for layer in [full, drained] {
         for protocol in ["foo", "optional"] {
             let bytes = get(&format!("{CU}Upgrade: {protocol}\r\n"));
-            let received = serve(&log, layer.clone()).exchange(bytes).await;
+            let received = serve(&log, &layer).exchange(bytes).await;
             received.starts_with("HTTP/1.1 503 ");
         }
     }
@@ -200,7 +200,7 @@ async fn required_forwards_nothing_when_there_is_no_place() {
 async fn required_leaves_the_answer_to_an_inner_service_that_is_asked() {
     let log = Log::default();
     let layer = UpgradeLayer::new().on_inner("foo").required();
-    let mut wire = serve(&log, layer);
+    let mut wire = serve(&log, &layer);
     wire.exchange(get(FOO)).await.is(OK).and_is_open();
     wire.exchange(get("")).await.starts_with("HTTP/1.1 426 ").and_is_open();
     // And without one there is nobody to ask.
@@ -212,7 +212,7 @@ async fn required_leaves_the_answer_to_an_inner_service_that_is_asked() {
 async fn required_is_counted_beside_the_reason_of_an_offer() {
     let log = Log::default();
     let layer = fixture(&log).required();
-    let mut wire = serve(&log, layer.clone());
+    let mut wire = serve(&log, &layer);
     for headers in NOT_TAKEN {
         wire.exchange(get(headers)).await;
     }
@@ -230,7 +230,7 @@ async fn each_protocol_of_a_list_is_taken_by_whoever_speaks_it() {
         let log = Log::default();
         let layer = UpgradeLayer::new().on(protocol, echo(&log, "it"));
         for layer in [layer.clone(), layer.clone().required(), layer.clone().advertise()] {
-            let mut wire = serve(&log, layer);
+            let mut wire = serve(&log, &layer);
             wire.exchange(get(offer) + "NP")
                 .await
                 .is(&(switching(protocol) + "[NP]"))
@@ -238,7 +238,7 @@ async fn each_protocol_of_a_list_is_taken_by_whoever_speaks_it() {
         }
         let (name, version) = protocol.split_once('/').unwrap();
         let other = format!("{CU}Upgrade: {name}/{version}0, {name}\r\n");
-        let received = serve(&log, layer.required()).exchange(get(&other)).await;
+        let received = serve(&log, &layer.required()).exchange(get(&other)).await;
         received.starts_with("HTTP/1.1 426 ").and_is_open();
         assert!(received.text.contains(&format!("\r\nupgrade: {protocol}\r\n")), "{received:?}");
     }
@@ -322,12 +322,12 @@ async fn advertise_is_not_repeated_by_layers_around_one_another() {
 async fn advertise_adds_to_the_answer_of_an_inner_service_that_was_asked() {
     let log = Log::default();
     let layer = UpgradeLayer::new().on_inner("foo").advertise();
-    let received = serve(&log, layer).exchange(get(FOO)).await;
+    let received = serve(&log, &layer).exchange(get(FOO)).await;
     assert!(received.text.contains("\r\nupgrade: foo\r\nconnection: upgrade\r\n"), "{received:?}");
 }
 
 /// Logs the headers that the inner service of a layer gets, and whether it has hyper's `OnUpgrade`.
-fn stripped(log: &Log, layer: UpgradeLayer) -> Wire {
+fn stripped(log: &Log, layer: &UpgradeLayer) -> Wire {
     let log = log.clone();
     let inner = service_fn(move |request: Request<hyper::body::Incoming>| {
         let lines: Vec<_> = request
@@ -365,7 +365,7 @@ async fn strip_forwards_no_part_of_an_upgrade() {
     ] {
         let log = Log::default();
         let layer = UpgradeLayer::new().on("foo", echo(&log, "foo")).strip();
-        stripped(&log, layer).exchange(get(headers)).await.starts_with("HTTP/1.1 200 OK\r\n");
+        stripped(&log, &layer).exchange(get(headers)).await.starts_with("HTTP/1.1 200 OK\r\n");
         let host_first = format!("host: a.test|{forwarded}");
         assert_eq!(log.take(), [host_first], "{headers}");
     }
@@ -376,7 +376,7 @@ async fn strip_keeps_bodies_and_pipelined_requests() {
     let log = Log::default();
     let layer = UpgradeLayer::new().on("foo", echo(&log, "foo")).strip();
     let bytes = String::from_utf8(offering("Content-Length: 5\r\n", "hello")).unwrap() + &get("");
-    let received = stripped(&log, layer).exchange(bytes).await;
+    let received = stripped(&log, &layer).exchange(bytes).await;
     received.starts_with("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhelloHTTP/1.1 200 OK\r\n");
     assert_eq!(log.take(), ["host: a.test|content-length: 5", "host: a.test"]);
 }
@@ -385,7 +385,7 @@ async fn strip_keeps_bodies_and_pipelined_requests() {
 async fn strip_takes_hypers_promise_from_connect_too() {
     let log = Log::default();
     let layer = UpgradeLayer::new().strip();
-    stripped(&log, layer).exchange(request("CONNECT a.test:443 HTTP/1.1", "")).await;
+    stripped(&log, &layer).exchange(request("CONNECT a.test:443 HTTP/1.1", "")).await;
     assert_eq!(log.take(), ["host: a.test"]);
 }
 
@@ -393,10 +393,10 @@ async fn strip_takes_hypers_promise_from_connect_too() {
 async fn strip_leaves_an_offer_to_the_handler_and_to_an_inner_service_that_is_asked() {
     let log = Log::default();
     let layer = UpgradeLayer::new().on("foo", echo(&log, "foo")).on_inner("bar").strip();
-    stripped(&log, layer.clone()).exchange(get(FOO)).await.is(&switching("foo"));
+    stripped(&log, &layer).exchange(get(FOO)).await.is(&switching("foo"));
     settle().await;
     log.take();
-    stripped(&log, layer).exchange(get(&format!("{CU}Upgrade: bar\r\n"))).await;
+    stripped(&log, &layer).exchange(get(&format!("{CU}Upgrade: bar\r\n"))).await;
     assert_eq!(log.take(), ["host: a.test|connection: upgrade|upgrade: bar upgradable"]);
 }
 
@@ -431,21 +431,21 @@ async fn all_policies_hold_for_each_request_of_a_connection_in_order() {
     for at in 0..bytes.len() {
         let log = Log::default();
         let layer = fixture(&log).advertise().strip().extended_connect();
-        let received = serve(&log, layer.clone()).exchange_split(bytes.as_bytes(), at).await;
+        let received = serve(&log, &layer).exchange_split(bytes.as_bytes(), at).await;
         // The bytes behind the taken request may come in two pieces.
         let received = received.text.replace("][", "");
         assert_eq!(received, advertised.repeat(4) + &end, "split at {at}");
         assert_eq!(log.count("inner "), 4);
         assert!(!log.take().iter().any(|event| event.ends_with(" upgradable")));
 
-        let received = serve(&log, layer.required()).exchange_split(bytes.as_bytes(), at).await;
+        let received = serve(&log, &layer.required()).exchange_split(bytes.as_bytes(), at).await;
         let received = received.text.replace("][", "");
         assert_eq!(received, demanded.repeat(4) + &end, "split at {at}");
         assert_eq!(log.count("inner "), 0);
     }
 }
 
-/// S-5, S-7, S-10, S-27: Varnish, httpd, Envoy and HAProxy took a 426, another error or a 200 for a switch,
+/// S-5, S-7, S-10, S-27: Varnish, httpd, Envoy and `HAProxy` took a 426, another error or a 200 for a switch,
 /// and the next request went past them. Whatever is answered in place of a 101, the bytes behind the request
 /// are the next request.
 #[tokio::test(start_paused = true)]
@@ -456,7 +456,7 @@ async fn no_answer_but_the_101_is_a_switch() {
             Err::<Switch, _>(StatusCode::from_u16(status).unwrap())
         });
         for layer in [layer.clone(), layer.clone().required(), layer.advertise()] {
-            let mut wire = serve(&log, layer);
+            let mut wire = serve(&log, &layer);
             let received = wire.exchange(get(FOO) + &get("")).await;
             received.starts_with(&format!("HTTP/1.1 {status} ")).and_is_open();
             assert_eq!(received.text.matches("HTTP/1.1 ").count(), 2, "{received:?}");
@@ -475,7 +475,7 @@ async fn a_rejection_gives_nothing_to_the_next_request() {
         let authorized = request.headers().contains_key("authorization");
         std::future::ready(authorized.then_some(switch).ok_or(StatusCode::UNAUTHORIZED))
     });
-    let mut wire = serve(&log, layer);
+    let mut wire = serve(&log, &layer);
     for _ in 0..2 {
         wire.exchange(get(FOO)).await.starts_with("HTTP/1.1 401 ").and_is_open();
         let authorized = get("Authorization: Basic YTpi\r\n");
@@ -492,7 +492,7 @@ async fn a_redirect_in_place_of_the_101_is_sent_to_the_client() {
         let response = Response::builder().status(307).header("location", "http://evil.test/");
         Err::<Switch, _>(response.body(Full::<Bytes>::default()).unwrap())
     });
-    let received = serve(&log, layer).exchange(get(FOO)).await;
+    let received = serve(&log, &layer).exchange(get(FOO)).await;
     received.starts_with("HTTP/1.1 307 Temporary Redirect\r\nlocation: http://evil.test/\r\n");
     assert_eq!(log.take(), [""; 0]);
 }
