@@ -3,7 +3,9 @@
 //! - `Upgrade: websocket` echoes messages, at `/ws`, if the feature `websocket` is on.
 //! - `Upgrade: echo` echoes bytes, on any path.
 //! - `Upgrade: shout/1, shout/2` switches to version 2, which answers in capitals.
-//! - Every other request gets `plain`.
+//! - Every other request gets `plain`, and at `/required` a 426.
+//!
+//! It also speaks HTTP/2 by prior knowledge. There, an extended CONNECT asks for the same protocols.
 //!
 //! Run it, on any address:
 //!
@@ -15,6 +17,7 @@
 //!
 //! ```sh
 //! curl http://127.0.0.1:3000/
+//! curl --include http://127.0.0.1:3000/required
 //! (printf 'GET / HTTP/1.1\r\nHost: localhost\r\nConnection: upgrade\r\nUpgrade: shout/1, shout/2\r\n\r\nhello\n'
 //!     sleep 1) | nc 127.0.0.1 3000
 //! npx --yes wscat --connect ws://127.0.0.1:3000/ws
@@ -36,7 +39,7 @@ use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpListener,
 };
-use tower::{Layer, service_fn};
+use tower::{Layer, ServiceExt, service_fn};
 use tower_upgrade::{Switch, UpgradeLayer, Upgraded};
 
 #[tokio::main]
@@ -51,8 +54,14 @@ async fn main() -> io::Result<()> {
         .on_failure(|error| match error.source() {
             Some(source) => println!("{}: {error}: {source}", error.protocol()),
             None => println!("{}: {error}", error.protocol()),
-        });
-    let service = TowerToHyperService::new(layer.layer(service_fn(plain)));
+        })
+        .extended_connect();
+    let required = layer.clone().required().layer(service_fn(plain));
+    let layered = layer.layer(service_fn(plain));
+    let service = TowerToHyperService::new(service_fn(move |request: Request<Incoming>| {
+        let service = if request.uri().path() == "/required" { &required } else { &layered };
+        service.clone().oneshot(request)
+    }));
 
     loop {
         let accepted = tokio::select! {
@@ -74,10 +83,11 @@ async fn main() -> io::Result<()> {
         }
         let service = service.clone();
         tokio::spawn(async move {
-            let connection = auto::Builder::new(TokioExecutor::new())
-                .serve_connection_with_upgrades(TokioIo::new(stream), service)
-                .into_owned();
-            if let Err(error) = connection.await {
+            let mut builder = auto::Builder::new(TokioExecutor::new());
+            // Without it, clients do not send an extended CONNECT.
+            builder.http2().enable_connect_protocol();
+            let io = TokioIo::new(stream);
+            if let Err(error) = builder.serve_connection_with_upgrades(io, service).await {
                 println!("a connection ended early: {error}");
             }
         });
