@@ -1,9 +1,9 @@
-//! Tower middleware for protocol upgrades on HTTP/1.1 connections: to WebSocket, to HTTP/2, or to a
-//! protocol of your own.
+//! Tower middleware for protocol upgrades: to WebSocket, to HTTP/2, or to a protocol of your own.
 //!
-//! A client asks for another protocol with the `Upgrade` header of a request (RFC 9110 §7.8).
-//! [`UpgradeLayer`] wraps any tower service. It answers such a request with `101 Switching Protocols` and
-//! hands the connection to your code. All other requests go to the inner service unchanged.
+//! A client asks for another protocol with the `Upgrade` header of an HTTP/1.1 request (RFC 9110 §7.8), or
+//! with an extended CONNECT of HTTP/2 (RFC 8441). [`UpgradeLayer`] wraps any tower service. It answers such
+//! a request with `101 Switching Protocols`, in HTTP/2 with 200, and hands the connection to your code. All
+//! other requests go to the inner service unchanged.
 //!
 //! # A WebSocket in axum
 //!
@@ -105,6 +105,19 @@
 //! # }
 //! ```
 //!
+//! # HTTP/2
+//!
+//! Browsers open a WebSocket on the HTTP/2 connection that they have, if the server lets them.
+//! [`UpgradeLayer::extended_connect`] answers them with the same handlers and the same code:
+//!
+//! ```text
+//! UpgradeLayer::new().on_inner("websocket").extended_connect()
+//! ```
+//!
+//! `axum::serve` with axum's feature `http2` lets them, so turn it on there. With hyper and hyper-util, call
+//! `enable_connect_protocol()` on the HTTP/2 builder. In axum, route the path with `any(…)`: the method is
+//! CONNECT.
+//!
 //! # Where the layer goes
 //!
 //! In axum, put the layer on the `Router` after the routes, and [`UpgradeLayer::outermost`] after all
@@ -126,7 +139,8 @@
 //!
 //! Add [`UpgradeLayer::outermost`] as the last layer; then a handler's function runs on the connection if
 //! and only if its 101 leaves the server. Without it, the layer goes by what the server asks the body of
-//! the 101, which some layers hide and a few imitate.
+//! the 101, which some layers hide and a few imitate. All of this holds for the 200 to an extended CONNECT,
+//! too.
 //!
 //! | outer layer | works without `outermost()` | works with it | why |
 //! |---|---|---|---|
@@ -174,13 +188,21 @@
 //!
 //! These requests reach the inner service, with hyper's `OnUpgrade` still in their extensions:
 //!
-//! - requests of another version than HTTP/1.1, CONNECT and TRACE
+//! - requests of another version than HTTP/1.1, CONNECT and TRACE, except extended CONNECT if
+//!   [it counts as an offer](UpgradeLayer::extended_connect)
 //! - requests without the option `upgrade` in `Connection`
 //! - requests whose `Connection` or `Upgrade` is malformed, or has more than 64 members or 8 KiB
 //! - requests that offer nothing that a handler is registered for and
 //!   [accepts](UpgradeHandler::accepts)
 //! - requests with a body that the handler does not [take](UpgradeHandler::body_limit), that
 //!   contradicts its head, or that waits for a `100 Continue` that hyper would not send
+//!
+//! Three policies change this, all of which are off by default:
+//!
+//! - [`required`](UpgradeLayer::required) answers them with 426.
+//! - [`strip`](UpgradeLayer::strip) removes the offer before it forwards them, for a service that sends
+//!   requests on to another server.
+//! - [`advertise`](UpgradeLayer::advertise) lists the registered protocols in their responses.
 //!
 //! # Shutdown
 //!
@@ -200,6 +222,8 @@
 //!
 //! - A browser lets any page open a WebSocket to any host, with that host's cookies. By default, only
 //!   pages of the same host may connect. `websocket::Origins::list` replaces that default.
+//! - A service that sends requests on to another server must not pass an offer on. Put
+//!   [`UpgradeLayer::strip`] around it.
 //! - Layers outside of [`UpgradeLayer`] see the request and its 101, and nothing that follows. Decide who
 //!   may connect there, in the routes, or in the handler.
 //! - `h2c` has two dangers of its own: read about them in its module before you register it.
@@ -211,8 +235,8 @@
 //!
 //! # What this crate does not do
 //!
-//! It does not frame WebSocket messages, speak TLS, or switch on HTTP/2 and HTTP/3, which have no
-//! `Upgrade`. It opens no connections: it is for servers.
+//! It does not frame WebSocket messages or speak TLS, and it does not switch on HTTP/3. It opens no
+//! connections: it is for servers.
 //!
 //! # Features
 //!
@@ -221,7 +245,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `axum` | `Offer` as an extractor, `Switch` and `Rejection` as responses, `UpgradeLayer::for_axum`; depends on axum-core only |
-//! | `websocket` | `websocket::Offer` and `websocket::WebSocket`, the opening handshake of RFC 6455 |
+//! | `websocket` | `websocket::Offer` and `websocket::WebSocket`, the opening handshake of RFC 6455 and RFC 8441 |
 //! | `h2c` | `h2c::H2c`, HTTP/2 by upgrade in cleartext (RFC 7540 §3.2) |
 //! | `tracing` | a span for each request that a handler takes over, and events |
 //! | `metrics` | counters, a gauge and a histogram, through the `metrics` facade |

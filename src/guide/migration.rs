@@ -16,6 +16,7 @@
 //! | `ws.on_failed_upgrade(f)` for each socket | `UpgradeLayer::on_failure(f)` once; it also hears errors and panics of what runs |
 //! | a check of `Origin` by hand | done: pages of the same host, or `Extension(Origins::list(…))` |
 //! | no limit | `UpgradeLayer::max_connections(n)` |
+//! | sockets over HTTP/2 are answered | `UpgradeLayer::extended_connect()` |
 //! | a shutdown leaves sockets behind | `UpgradeLayer::connections()`, which drains and aborts |
 //!
 //! axum's sockets are tungstenite's. To keep most of the code of the messages, add tungstenite and begin
@@ -55,8 +56,5 @@
 //! `socket.recv()` becomes `socket.next()`, and `Message` and `Error` come from `tungstenite`.
 //!
 //! Both can stand in one `Router`: axum's extractor still works below the layer.
-//!
-//! What stays with axum: over HTTP/2, `WebSocketUpgrade` answers extended CONNECT, and this crate forwards
-//! it.
 //!
 //! `tests/it/migration` in the repository is one app in both ways, under the same tests.

@@ -8,6 +8,8 @@
 //! | event | level | fields |
 //! |---|---|---|
 //! | `declined` | debug, outside the span | `reason`, as in [`Declined`](crate::Declined); `method`, `path`, `version` |
+//! | `upgrade required` | debug, outside the span | `status`, `method`, `path`, `version` |
+//! | clients of HTTP/2 upgrade in HTTP/1.1: the [server's setting](crate::UpgradeLayer::extended_connect) may be missing | warn, once for each layer | |
 //! | `turned away` | info, outside the span | `outcome`: `at_capacity` or `drained`; `protocol`, `method`, `path` |
 //! | `rejected` | info | `status`; `reason`, if the [`Rejection`](crate::Rejection) has one; with the reason `origin`, `origin` and the `host` that it was compared with; outside the span also `protocol`, `method`, `path`, if the inner service returned the [`Rejection`](crate::Rejection) |
 //! | `switched` | info | |
@@ -47,6 +49,7 @@
 //! |---|---|---|
 //! | `http_upgrades_total` | counter | `protocol`; `outcome`: `switched`, `rejected`, `at_capacity`, `drained`, `timed_out`, `failed`, `panicked`, `aborted`; `reason`, if a [`Rejection`](crate::Rejection) has one |
 //! | `http_upgrades_declined_total` | counter | `reason`: `request`, `connection`, `upgrade`, `unregistered`, `body`, `unaccepted`, `capacity`, as in [`Declined`](crate::Declined) |
+//! | `http_upgrades_required_total` | counter, requests answered because of [`required`](crate::UpgradeLayer::required) | |
 //! | `http_upgrades_active` | gauge, connections | `protocol` |
 //! | `http_upgrade_duration_seconds` | histogram, seconds from the switch to the end | `protocol` |
 //!

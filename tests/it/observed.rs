@@ -396,3 +396,66 @@ fn an_abort_is_a_warning() {
     let total = "http_upgrades_total{protocol=foo,outcome=aborted} 1";
     assert!(metrics.contains(&total.into()), "{metrics:?}");
 }
+
+#[test]
+fn a_request_that_has_to_upgrade_is_logged_and_counted() {
+    let layer = UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo")).required();
+    let (events, metrics) = observe_one(&layer, &get(&format!("{CU}Upgrade: nope\r\n")));
+    let expected = [
+        "DEBUG declined reason=\"unregistered\" method=GET path=\"/x\" version=HTTP/1.1",
+        "DEBUG upgrade required status=426 method=GET path=\"/x\" version=HTTP/1.1",
+    ];
+    assert_eq!(events, expected);
+    let expected =
+        ["http_upgrades_declined_total{reason=unregistered} 1", "http_upgrades_required_total{} 1"];
+    assert_eq!(metrics, expected);
+}
+
+/// Sends a request of HTTP/2, extended CONNECTs if `connects`, and an upgrade of HTTP/1.1, twice.
+fn upgrade_beside_http_2(layer: &UpgradeLayer, connects: bool) -> Vec<String> {
+    use crate::extended_connect::support::Client;
+
+    let (events, _) = observe(async {
+        for _ in 0..2 {
+            let mut client = Client::serve(layer.layer(inner(&Log::default()))).await;
+            client.send(Request::get("http://a.test/x").body(()).unwrap()).await;
+            if connects {
+                client.connect("foo").await;
+            }
+            Wire::serve(layer.layer(inner(&Log::default()))).exchange(get(FOO)).await;
+        }
+    });
+    events.into_iter().filter(|event| event.starts_with("WARN")).collect()
+}
+
+#[test]
+fn a_server_that_does_not_announce_extended_connect_is_warned_of_once() {
+    let layer = || UpgradeLayer::new().on("foo", echo(&Log::default(), "foo"));
+    let warning = "WARN clients speak HTTP/2 and upgrade on other connections: if the server does not \
+                   announce extended CONNECT, call `enable_connect_protocol()` on hyper's or hyper-util's \
+                   HTTP/2 builder";
+    assert_eq!(upgrade_beside_http_2(&layer().extended_connect(), false), [warning]);
+    assert_eq!(upgrade_beside_http_2(&layer().extended_connect(), true), [""; 0]);
+    assert_eq!(upgrade_beside_http_2(&layer(), false), [""; 0]);
+}
+
+#[test]
+fn an_upgrade_over_http_2_has_the_same_events_and_metrics() {
+    use crate::extended_connect::support::Client;
+
+    let layer = UpgradeLayer::new().on("foo", echo(&Log::default(), "foo")).extended_connect();
+    let (events, metrics) = observe(async {
+        let mut client = Client::serve(layer.layer(inner(&Log::default()))).await;
+        let mut answer = client.connect("foo").await;
+        answer.exchange("NP").await;
+        answer.tunnel().shutdown().await.unwrap();
+        settle().await;
+    });
+    let span = "upgrade{protocol=foo method=CONNECT path=\"/x\"}";
+    let events: Vec<_> = events.iter().filter(|event| event.starts_with("INFO")).collect();
+    assert_eq!(events[0], &format!("INFO {span}: switched"));
+    assert!(events[1].starts_with(&format!("INFO {span}: ended duration=")), "{events:?}");
+    assert!(events[1].ends_with(" read=2 written=4"), "{events:?}");
+    assert!(metrics.contains(&"http_upgrades_total{protocol=foo,outcome=switched} 1".into()));
+    assert!(metrics.contains(&"http_upgrades_active{protocol=foo} 0".into()), "{metrics:?}");
+}

@@ -18,7 +18,7 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
-use tower::Service;
+use tower::{Service, util::BoxCloneService};
 use tower_upgrade::BoxError;
 
 use crate::support::*;
@@ -39,6 +39,8 @@ impl Client {
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
+        // In a box: the compiler cannot build the type incrementally otherwise.
+        let service = BoxCloneService::new(service);
         Self::of(|io| {
             let mut builder = http2::Builder::new(TokioExecutor::new());
             builder.enable_connect_protocol();

@@ -13,7 +13,7 @@ use http::{Request, header};
 use tokio::io::DuplexStream;
 use tokio_tungstenite::{
     WebSocketStream, client_async,
-    tungstenite::{Error, Message, client::IntoClientRequest},
+    tungstenite::{Error, Message, client::IntoClientRequest, protocol::Role},
 };
 
 use crate::support::*;
@@ -133,5 +133,26 @@ fn the_table_of_lines_in_the_readme_is_right() {
         format!("| with this crate | {ours} |"),
     ] {
         assert!(readme.contains(&row), "the README does not say {row}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_talk_over_http_2() {
+    use crate::extended_connect::support::{Client, connect};
+
+    for (name, app) in apps() {
+        let headers =
+            [COOKIE, ("sec-websocket-version", "13"), ("sec-websocket-protocol", "chat.v1")];
+        let mut client = Client::serve(app.clone()).await;
+        let mut answer = client.send(connect("websocket", PATH, &headers)).await;
+        answer.is(200, &["sec-websocket-protocol: chat.v1"]);
+        let tunnel = answer.tunnel.take().unwrap();
+        let mut socket = WebSocketStream::from_raw_socket(tunnel, Role::Client, None).await;
+        socket.send("hello".into()).await.unwrap();
+        let expected = "app lobby Ada 192.0.2.1:7 7f chat.v1: hello";
+        assert_eq!(socket.next().await.unwrap().unwrap(), expected.into(), "{name}");
+        // Without a session, both reject.
+        let request = connect("websocket", PATH, &[headers[1]]);
+        assert_eq!(client.send(request).await.status, 401, "{name}");
     }
 }

@@ -17,7 +17,7 @@ use super::{App, User, session};
 pub(super) fn app(app: App) -> Router {
     let upgrades = UpgradeLayer::new().on_inner("websocket").on_failure(|e| println!("{e:#}"));
     let app = Router::new().route("/rooms/{room}", any(chat)).with_state(app);
-    app.layer(upgrades.for_axum()).layer(UpgradeLayer::outermost())
+    app.layer(upgrades.extended_connect().for_axum()).layer(UpgradeLayer::outermost())
 }
 
 async fn chat(
