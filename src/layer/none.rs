@@ -12,13 +12,12 @@ use tower::Service;
 
 use crate::handler::rejection::OwnBody;
 
-/// The inner service of an [`UpgradeLayer`] that was made [into a service](UpgradeLayer::into_service).
+/// The inner service of an [`UpgradeLayer`] that was made [into a service](crate::UpgradeLayer::into_service).
 ///
 /// The layer answers all requests itself, except those that it was told to ask the inner service about
 /// ([`UpgradeLayer::on_inner`]). They get 501.
 ///
 /// [`UpgradeLayer`]: crate::UpgradeLayer
-/// [`UpgradeLayer::into_service`]: crate::UpgradeLayer::into_service
 /// [`UpgradeLayer::on_inner`]: crate::UpgradeLayer::on_inner
 pub struct NoService<B> {
     body: fn(OwnBody) -> B,
