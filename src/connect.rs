@@ -2,16 +2,23 @@
 
 use std::sync::atomic::{AtomicU8, Ordering::Relaxed};
 
-use http::{Method, Version, request};
+use http::{HeaderName, Method, Version, request};
 use hyper::ext::Protocol;
 
 use crate::observe::trace;
 
 /// Returns the `:protocol` of a request that is an extended CONNECT.
+///
+/// The version is not looked at: a layer that makes a new request may lose it, and hyper adds the extension
+/// in HTTP/2 only.
 pub(crate) fn protocol(head: &request::Parts) -> Option<&str> {
-    let is_connect = head.version == Version::HTTP_2 && head.method == Method::CONNECT;
+    let is_connect = head.method == Method::CONNECT;
     head.extensions.get().filter(|_| is_connect).map(Protocol::as_str)
 }
+
+/// The header by which the outermost layer knows a 200 that switches, and which it removes. `Upgrade` would
+/// not do: a layer may remove it from responses of HTTP/2.
+pub(crate) const SWITCH: HeaderName = HeaderName::from_static("tower-upgrade-switch");
 
 /// Whether clients use extended CONNECT on a server of which a layer expects it.
 ///

@@ -169,7 +169,8 @@
 //! over, put the layers around the `Router`, or the client gets its 101 and then EOF.
 //!
 //! The table comes from 197 stacks of published layers and 51 that misbehave, each tried on the wire: see
-//! `interop/layers` in the repository.
+//! `interop/layers` in the repository. Over HTTP/2, 191 of the 197 switch without `outermost()`, and 194
+//! with it; a layer that changes the 200 to 204 in place escapes notice without it.
 //!
 //! # The server has to hand over connections
 //!

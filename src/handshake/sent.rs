@@ -13,12 +13,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::StatusCode;
+use http::{HeaderName, StatusCode, header::UPGRADE};
 use http_body::{Body, Frame, SizeHint};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use tokio::sync::oneshot;
 
-use crate::handler::rejection::OwnBody;
+use crate::{connect, handler::rejection::OwnBody};
 
 /// What became of the response that switches.
 #[derive(Debug)]
@@ -49,6 +49,14 @@ impl Departure {
         }
     }
 
+    /// Returns the header by which the outermost layer knows the response.
+    pub(crate) fn mark(&self) -> HeaderName {
+        match self.connect {
+            None => UPGRADE,
+            Some(_) => connect::SWITCH,
+        }
+    }
+
     /// Whether no task waits any more. The handshake may have timed out, or been aborted.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.task.is_closed()
@@ -65,7 +73,7 @@ impl Departure {
     }
 }
 
-/// The body of a 200 to an extended CONNECT: plainly empty.
+/// The body of a 200 to an extended CONNECT: empty, and dropped when the response is sent.
 ///
 /// hyper hands over the stream after every 2xx, and asks the body nothing. But it hands over first, and
 /// then drops the body. If the stream is not there by then, the body was not that of the response.
@@ -86,7 +94,8 @@ impl Body for ConnectBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        true
+        // Layers drop a body that has ended before the response is sent.
+        false
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -71,16 +71,18 @@ impl Switching {
         let sent = Sent { receiver, is_certain, on_upgrade };
         let departure = Departure { task: sender, connect };
         let status = departure.status();
+        // `into_parts` always names the protocols.
+        let upgrade = headers[UPGRADE].clone();
+        if mechanism == Mechanism::ExtendedConnect {
+            // RFC 9113 §8.2.2: HTTP/2 has neither.
+            headers.remove(CONNECTION);
+            headers.remove(UPGRADE);
+        }
         let body = if let Some(token) = token {
-            // `into_parts` always names the protocols. The exit removes them from a 200.
-            token.register(headers[UPGRADE].clone(), departure);
+            headers.insert(departure.mark(), upgrade.clone());
+            token.register(upgrade, departure);
             OwnBody::empty()
         } else {
-            if mechanism == Mechanism::ExtendedConnect {
-                // RFC 9113 §8.2.2: HTTP/2 has neither.
-                headers.remove(CONNECTION);
-                headers.remove(UPGRADE);
-            }
             departure.body(alive)
         };
         // hyper hands over the connection only after it has written the response, so nobody could

@@ -12,7 +12,10 @@ use http::{
 use hyper::upgrade::OnUpgrade;
 
 use super::sent::Departure;
-use crate::negotiation::{connection, length::Length};
+use crate::{
+    connect,
+    negotiation::{connection, length::Length},
+};
 
 /// The outermost layer puts a token in the request's extensions for the layer that switches.
 ///
@@ -28,11 +31,11 @@ pub(crate) struct Token {
 }
 
 impl Token {
-    /// Ties a response with this `Upgrade` header to the request. `departure` is dropped unless the
+    /// Ties a response whose mark has this value to the request. `departure` is dropped unless the
     /// outermost layer lets that response out.
-    pub(crate) fn register(&self, upgrade: HeaderValue, departure: Departure) {
+    pub(crate) fn register(&self, value: HeaderValue, departure: Departure) {
         if let Some(exit) = self.exit.upgrade() {
-            exit.register(Handshake { upgrade, departure });
+            exit.register(Handshake { value, departure });
         }
     }
 
@@ -66,8 +69,8 @@ enum Registered {
 
 #[derive(Debug)]
 struct Handshake {
-    /// By which its response is known. HTTP/2 has no such header, so it is removed at the exit.
-    upgrade: HeaderValue,
+    /// Of the header by which its response is known.
+    value: HeaderValue,
     departure: Departure,
 }
 
@@ -114,9 +117,13 @@ impl Exit {
     /// Decides about the response with this status and these headers. Later handshakes are refused.
     pub(crate) fn leave(&self, status: StatusCode, headers: &mut HeaderMap) -> Verdict {
         let is_101 = status == StatusCode::SWITCHING_PROTOCOLS;
+        let mark = headers.remove(connect::SWITCH);
+        let is_marked = |value: &HeaderValue| {
+            if is_101 { is_only_upgrade(headers, value) } else { mark.as_ref() == Some(value) }
+        };
         match self.replace(Registered::Gone) {
-            Registered::Handshake(Handshake { upgrade, departure })
-                if status == departure.status() && is_only_value(headers, &upgrade) =>
+            Registered::Handshake(Handshake { value, departure })
+                if status == departure.status() && is_marked(&value) =>
             {
                 if departure.is_abandoned() {
                     return Verdict::Unavailable;
@@ -126,7 +133,6 @@ impl Exit {
                     // with `Upgrade`.
                     connection::add_upgrade_option(headers);
                 } else {
-                    headers.remove(UPGRADE);
                     headers.remove(CONNECTION);
                 }
                 // Layers may add framing to any response. One that switches must not have it (RFC 9110
@@ -136,7 +142,7 @@ impl Exit {
                 Verdict::Confirm(departure)
             }
             Registered::Handshake(_) | Registered::Refused(_) if is_101 => Verdict::Unavailable,
-            Registered::Refused(refused) if status == refused && headers.contains_key(UPGRADE) => {
+            Registered::Refused(refused) if status == refused && mark.is_some() => {
                 Verdict::Unavailable
             }
             _ => Verdict::Pass,
@@ -144,7 +150,7 @@ impl Exit {
     }
 }
 
-fn is_only_value(headers: &HeaderMap, upgrade: &HeaderValue) -> bool {
+fn is_only_upgrade(headers: &HeaderMap, value: &HeaderValue) -> bool {
     let mut lines = headers.get_all(UPGRADE).iter();
-    lines.next() == Some(upgrade) && lines.next().is_none()
+    lines.next() == Some(value) && lines.next().is_none()
 }

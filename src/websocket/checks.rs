@@ -24,7 +24,7 @@ pub(super) fn check(
     origins: &Origins,
 ) -> Result<Option<HeaderValue>, Rejection> {
     let headers = &head.headers;
-    let is_http_2 = head.version == Version::HTTP_2;
+    let is_http_2 = head.version == Version::HTTP_2 || connect::protocol(head).is_some();
     check_method(head, is_http_2)?;
     check_host(head, is_http_2)?;
     let version = single(headers, VERSION)?;

@@ -151,7 +151,7 @@ impl Wire {
 }
 
 /// Takes the body that hyper makes.
-fn any_request_body(
+pub(crate) fn any_request_body(
     app: App,
 ) -> impl Service<Request<Incoming>, Response = Response<Body>, Error = BoxError, Future: Send>
 + Clone
@@ -160,7 +160,7 @@ fn any_request_body(
 }
 
 /// Longer than any time limit of a row.
-const QUIET: Duration = Duration::from_mins(10);
+pub(crate) const QUIET: Duration = Duration::from_mins(10);
 
 /// The outcome of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -213,7 +213,7 @@ pub(crate) enum Exchange {
 }
 
 /// Headers that layers want to see.
-const COMMON: &str = "Host: a.test\r\nOrigin: http://a.test\r\nAccept: */*\r\n\
+pub(crate) const COMMON: &str = "Host: a.test\r\nOrigin: http://a.test\r\nAccept: */*\r\n\
     Accept-Encoding: gzip\r\nAuthorization: Bearer token\r\nHX-Request: true\r\n\
     X-Forwarded-For: 127.0.0.1\r\n";
 

@@ -5,6 +5,7 @@
 
 mod harness;
 mod hostile;
+mod http2;
 mod rows;
 mod stores;
 mod subject;
@@ -52,6 +53,12 @@ struct Report {
     hostile: Vec<String>,
     /// How many hostile stacks run a handler, without `outermost()` and with it.
     escapes: [usize; 2],
+    /// How many rows switch over HTTP/2, without `outermost()` and with it.
+    over_http2: [usize; 2],
+    /// The rows that do not, and their reasons.
+    http2_rows: Vec<String>,
+    /// How many hostile stacks run a handler over HTTP/2 whose client did not get its 200.
+    http2_escapes: [usize; 2],
 }
 
 impl Report {
@@ -75,6 +82,14 @@ impl Report {
                 let problem = format!("{name}, {column:?}: {cells:?}, not {expected:?}");
                 self.problems.push(problem);
             }
+            let over_http2 = http2::switches(column, build).await;
+            let (expected, reason) = http2::expected(name);
+            let expected = expected[usize::from(column != Column::Without)];
+            if over_http2 != expected {
+                let problem =
+                    format!("{name}, {column:?}, HTTP/2: {over_http2:?}, not {expected:?}");
+                self.problems.push(problem);
+            }
             if column == Column::OnRouter {
                 continue;
             }
@@ -85,6 +100,13 @@ impl Report {
             }
             if column == Column::With {
                 line.push(reference.to_string());
+            }
+            self.over_http2[column as usize] += usize::from(over_http2 == [Word::Works; 2]);
+            if let (Column::With, Some(reason)) = (column, reason) {
+                let ([without, with], _) = http2::expected(name);
+                let cells = without.into_iter().chain(with).map(|cell| cell.to_string());
+                let cells = cells.collect::<Vec<_>>().join(" | ");
+                self.http2_rows.push(format!("| {name} | {cells} | {reason} |"));
             }
         }
         self.rows.push(format!("| {} |", line.join(" | ")));
@@ -113,6 +135,14 @@ impl Report {
                     line.push(if *ran { format!("{answer}, **handler runs**") } else { answer });
                 }
             }
+            let (ran_over_http2, status) = http2::runs(column, build).await;
+            if ran_over_http2 != http2::may_run(name)[usize::from(column != Column::Without)] {
+                let problem = format!("{name}, {column:?}, HTTP/2: {ran_over_http2}, {status}");
+                self.problems.push(problem);
+            }
+            if let Some(escaped) = self.http2_escapes.get_mut(column as usize) {
+                *escaped += usize::from(ran_over_http2 && !http2::HARMLESS.contains(name));
+            }
             let expected = if column == Column::Without { *escapes } else { [false; 3] };
             if ran != expected {
                 self.problems.push(format!("{name}, {column:?}: {ran:?}, not {expected:?}"));
@@ -126,7 +156,9 @@ impl Report {
 
     fn print(&self) {
         let Self { layers, kinds, rows, exceptions, hostile, escapes, .. } = self;
+        let Self { over_http2: [switch, switch_with], http2_rows, http2_escapes, .. } = self;
         let [escaped, escaped_with] = escapes;
+        let [http2_escaped, http2_escaped_with] = http2_escapes;
         println!("# Layers around `UpgradeLayer`\n");
         println!("Printed by `interop/layers.sh`, which fails if a cell changes.\n");
         println!(
@@ -148,6 +180,26 @@ impl Report {
         println!("\n## Exceptions\n");
         println!("With `outermost()`, a switch works in every row but these:\n");
         println!("{}", exceptions.join("\n"));
+
+        println!("\n## HTTP/2\n");
+        println!(
+            "Each row is also tried with extended CONNECT, for a protocol with bytes right after the \
+            answer, and for a WebSocket. {switch} of {} rows switch without `outermost()`, and \
+            {switch_with} with it. The others:\n",
+            rows.len(),
+        );
+        println!(
+            "| outer layer | without: early bytes | WebSocket | with: early bytes | WebSocket | why |"
+        );
+        println!("|---|---|---|---|---|---|");
+        println!("{}", http2_rows.join("\n"));
+        println!(
+            "\nOf the {} hostile stacks, {} do nothing to a 200. Of the others, {http2_escaped} run a \
+            handler without `outermost()`, all of which change the status to 204 in place, and \
+            {http2_escaped_with} with it.",
+            hostile.len(),
+            http2::HARMLESS.len(),
+        );
 
         println!("\n## Rows\n");
         println!(

@@ -124,7 +124,10 @@ impl Subject {
                 io.read_to_end(&mut Vec::new()).await.map(drop)
             }
         });
-        UpgradeLayer::new().on("echo", echo.with_body_limit(64)).on("websocket", websocket)
+        UpgradeLayer::new()
+            .on("echo", echo.with_body_limit(64))
+            .on("websocket", websocket)
+            .extended_connect()
     }
 
     /// The subject as a service.

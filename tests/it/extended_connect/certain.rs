@@ -43,8 +43,10 @@ async fn answer(log: &Log, change: Change, outermost: bool) -> Answer {
 
 #[tokio::test(start_paused = true)]
 async fn a_200_that_leaves_the_server_runs_the_handler() {
-    let changes: [(Change, bool); 5] = [
+    let changes: [(Change, bool); 6] = [
         (|response| response.map(boxed), true),
+        // A body that drops the inner one when it has ended.
+        (|response| response.map(|body| boxed(body.fuse())), true),
         (
             |mut response| {
                 response.headers_mut().insert("x-more", HeaderValue::from_static("1"));
