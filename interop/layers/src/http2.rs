@@ -147,17 +147,15 @@ async fn receive(stream: &mut TokioIo<Upgraded>) -> (Vec<u8>, bool) {
 pub(crate) async fn runs(column: Column, build: &Build) -> (bool, String) {
     let subject = Subject::ours();
     let answer = timeout(QUIET, connect("echo", column, build, &subject)).await;
-    let mut status = "none".to_owned();
+    let response = answer.ok().and_then(Result::ok);
+    let status = response.as_ref().map_or("none".into(), |it| it.status().to_string());
     let mut spoken = Vec::new();
-    if let Ok(Ok(response)) = answer {
-        status = response.status().as_str().to_owned();
-        if response.status().is_success() {
-            if let Ok(stream) = hyper::upgrade::on(response).await {
-                let mut stream = TokioIo::new(stream);
-                stream.write_all(b"early").await.ok();
-                spoken = receive(&mut stream).await.0;
-            }
-        }
+    if let Some(response) = response.filter(|it| it.status().is_success())
+        && let Ok(stream) = hyper::upgrade::on(response).await
+    {
+        let mut stream = TokioIo::new(stream);
+        stream.write_all(b"early").await.ok();
+        spoken = receive(&mut stream).await.0;
     }
     sleep(QUIET).await;
     let is_on_the_wire = spoken.windows(HANDLER.len()).any(|bytes| bytes == HANDLER.as_bytes());
