@@ -28,9 +28,9 @@ pub(crate) struct Policies {
 }
 
 impl Policies {
-    /// Whether an ordinary request can be forwarded without another look.
+    /// Whether an ordinary request is forwarded as it is, and so is its response.
     pub(super) fn are_off(&self) -> bool {
-        !self.required && !self.advertise && !self.strip && self.extended_connect.is_none()
+        !self.required && !self.advertise && !self.strip
     }
 
     /// Returns the protocol that an extended CONNECT offers, if it counts as an offer.

@@ -96,6 +96,23 @@ impl<S, M> Upgrade<S, M> {
         IntoMakeService::new(self)
     }
 
+    /// Whether a request is more than an ordinary one.
+    #[inline]
+    fn has_offer<B>(&self, request: &Request<B>) -> bool {
+        // hyper adds the extension to HTTP/1.1 requests with an `Upgrade` header and to CONNECT. It stays
+        // where it is until a handler takes over the request: an inner service may want it.
+        request.extensions().get::<OnUpgrade>().is_some()
+            || (request.version() != Version::HTTP_11 && self.counts_as_offer(request))
+    }
+
+    /// Whether a request of another version than HTTP/1.1 is looked at.
+    fn counts_as_offer<B>(&self, request: &Request<B>) -> bool {
+        self.config.policies.ordinary(request.version());
+        // RFC 9110 §7.8 has `Upgrade` ignored in HTTP/1.0. A proxy in front that speaks it is the
+        // usual reason why nothing is ever switched, so that operators have to see it.
+        request.version() == Version::HTTP_10 && request.headers().contains_key(UPGRADE)
+    }
+
     /// Decides what becomes of a request that is more than an ordinary one.
     #[cold]
     fn route<B>(&mut self, request: Request<B>, has_offer: bool) -> Route<S::Future>
@@ -108,7 +125,6 @@ impl<S, M> Upgrade<S, M> {
         let (mut head, body) = request.into_parts();
         let config = &*self.config;
         if !has_offer {
-            config.policies.ordinary(head.version);
             return self.forward(head, body);
         }
         let length = || length(&head, &body);
@@ -218,7 +234,7 @@ where
     #[inline]
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
         let bodies = self.bodies.clone();
-        let has_offer = has_offer(&request);
+        let has_offer = self.has_offer(&request);
         if has_offer || !self.forwards_ordinary {
             return UpgradeFuture { route: self.route(request, has_offer), bodies };
         }
@@ -235,15 +251,4 @@ fn length(head: &request::Parts, body: &impl Body) -> Option<Length> {
         Some(token) => length.confirmed_by(token.length),
         None => Some(length),
     }
-}
-
-/// Whether a request is more than an ordinary one, which is forwarded at once.
-#[inline]
-fn has_offer<B>(request: &Request<B>) -> bool {
-    // hyper adds the extension to HTTP/1.1 requests with an `Upgrade` header and to CONNECT. It stays
-    // where it is until a handler takes over the request: an inner service may want it.
-    request.extensions().get::<OnUpgrade>().is_some()
-        // RFC 9110 §7.8 has `Upgrade` ignored in HTTP/1.0. A proxy in front that speaks it is the
-        // usual reason why nothing is ever switched, so that operators have to see it.
-        || (request.version() == Version::HTTP_10 && request.headers().contains_key(UPGRADE))
 }
