@@ -40,8 +40,8 @@ mod offer {
     ///
     /// The [`Origins`] are those in the request's extensions (`axum::Extension`), and
     /// [`Origins::same_host`] if there are none. A request without an offer is rejected with 426. In HTTP/2
-    /// and HTTP/1.0, which have no `Upgrade`, it is rejected with 400, and an extended CONNECT that no layer
-    /// takes with 501.
+    /// and HTTP/1.0, which have no `Upgrade`, it is rejected with 400, and an extended CONNECT for another
+    /// protocol, or that no layer takes, with 501.
     impl<S> FromRequestParts<S> for Offer
     where
         S: Sync,
@@ -60,7 +60,8 @@ mod offer {
     }
 
     /// Takes the offer of a WebSocket if there is one, so that a page and a socket can share a path.
-    /// An offer that fails a check is rejected, and so is an extended CONNECT that no layer takes.
+    /// An offer that fails a check is rejected, and so is an extended CONNECT for another protocol, or that
+    /// no layer takes.
     impl<S> OptionalFromRequestParts<S> for Offer
     where
         S: Sync,
@@ -74,8 +75,10 @@ mod offer {
             match offer(head) {
                 Ok(offer) => offer.map(Some),
                 // A page would be a 2xx, which opens the tunnel of a CONNECT.
-                Err(missing @ Missing::ExtendedConnect) => Err(upgrade_required(missing, head)),
-                Err(_) => Ok(None),
+                Err(missing @ (Missing::ExtendedConnect | Missing::Protocol)) => {
+                    Err(upgrade_required(missing, head))
+                }
+                Err(Missing::Offer | Missing::Layer) => Ok(None),
             }
         }
     }
@@ -89,6 +92,8 @@ mod offer {
         Layer,
         /// No layer takes extended CONNECT for an offer.
         ExtendedConnect,
+        /// An extended CONNECT asks for another protocol.
+        Protocol,
     }
 
     /// Checks the offer, or returns why there is none. Logs that the layer is missing.
@@ -97,14 +102,12 @@ mod offer {
             let origins = head.extensions.get().cloned().unwrap_or_else(Origins::same_host);
             return Ok(Offer::from_head(head, &origins));
         }
-        let missing =
-            if connect::protocol(head).is_some_and(|it| it.eq_ignore_ascii_case(WEBSOCKET)) {
-                Missing::ExtendedConnect
-            } else if is_forgotten(head) {
-                Missing::Layer
-            } else {
-                return Err(Missing::Offer);
-            };
+        let missing = match connect::protocol(head) {
+            Some(protocol) if protocol.eq_ignore_ascii_case(WEBSOCKET) => Missing::ExtendedConnect,
+            Some(_) => return Err(Missing::Protocol),
+            None if is_forgotten(head) => Missing::Layer,
+            None => return Err(Missing::Offer),
+        };
         trace::unasked(head);
         Err(missing)
     }
@@ -129,6 +132,7 @@ mod offer {
             Missing::Layer => (StatusCode::UPGRADE_REQUIRED, NO_LAYER),
             // RFC 9220 §3.
             Missing::ExtendedConnect => (StatusCode::NOT_IMPLEMENTED, NO_EXTENDED_CONNECT),
+            Missing::Protocol => (StatusCode::NOT_IMPLEMENTED, UPGRADE_REQUIRED),
         };
         let mut response = Response::new(Full::from(text));
         *response.status_mut() = status;

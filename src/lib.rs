@@ -169,8 +169,9 @@
 //! over, put the layers around the `Router`, or the client gets its 101 and then EOF.
 //!
 //! The table comes from 197 stacks of published layers and 51 that misbehave, each tried on the wire: see
-//! `interop/layers` in the repository. Over HTTP/2, 191 of the 197 switch without `outermost()`, and 194
-//! with it; a layer that changes the 200 to 204 in place escapes notice without it.
+//! `interop/layers` in the repository. Over HTTP/2, 189 of the 197 switch without `outermost()`, and 194
+//! with it. Without it, a layer escapes notice there if it changes the 200 to another 2xx in place, or if it
+//! answers another 2xx and drops the body of the 200 later.
 //!
 //! # The server has to hand over connections
 //!

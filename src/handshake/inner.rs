@@ -57,7 +57,7 @@ impl Asked {
         let slot = Slot::new(protocol.clone());
         head.extensions.insert(protocol);
         head.extensions.insert::<Link>(slot.link());
-        let token = head.extensions.get().cloned();
+        let token = head.extensions.get().cloned().filter(Token::is_valid);
         let question =
             Question { slot, on_upgrade, token, head: reported, mechanism, offer, settings };
         Self { question: Some(question), alive: Arc::new(()) }

@@ -13,14 +13,17 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderName, StatusCode, header::UPGRADE};
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use hyper::upgrade::{OnUpgrade, Upgraded};
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    task::{self, Id},
+};
 
-use crate::{connect, handler::rejection::OwnBody};
+use crate::handler::rejection::OwnBody;
 
-/// What became of the response that switches.
+/// The fate of the response that switches.
 #[derive(Debug)]
 pub(crate) enum Fate {
     /// The HTTP server took the 101. It hands over the connection once the 101 is written.
@@ -29,6 +32,8 @@ pub(crate) enum Fate {
     HandedOver(Upgraded),
     /// The client gets another response, or none.
     Replaced,
+    /// The client reset the stream of an extended CONNECT before the 200 was sent.
+    Lost(hyper::Error),
 }
 
 /// The way from the response that switches to the task that waits for its fate. If it is dropped, the
@@ -49,26 +54,18 @@ impl Departure {
         }
     }
 
-    /// Returns the header by which the outermost layer knows the response.
-    pub(crate) fn mark(&self) -> HeaderName {
-        match self.connect {
-            None => UPGRADE,
-            Some(_) => connect::SWITCH,
-        }
-    }
-
     /// Whether no task waits any more. The handshake may have timed out, or been aborted.
     pub(crate) fn is_abandoned(&self) -> bool {
         self.task.is_closed()
     }
 
     /// Makes the body of the response. `alive` can be upgraded as long as the future that made the
-    /// response is there.
-    pub(crate) fn body(self, alive: Weak<()>) -> OwnBody {
+    /// response is there. `sender` is the task that sends the response, if it is known.
+    pub(crate) fn body(self, alive: Weak<()>, sender: Option<Id>) -> OwnBody {
         let Self { task, connect } = self;
         match connect {
             None => OwnBody::new(SwitchingBody::new(alive, task)),
-            Some(on_upgrade) => OwnBody::new(ConnectBody { waiting: Some((task, on_upgrade)) }),
+            Some(on_upgrade) => OwnBody::new(ConnectBody::new(task, on_upgrade, sender)),
         }
     }
 }
@@ -76,10 +73,47 @@ impl Departure {
 /// The body of a 200 to an extended CONNECT: empty, and dropped when the response is sent.
 ///
 /// hyper hands over the stream after every 2xx, and asks the body nothing. But it hands over first, and
-/// then drops the body. If the stream is not there by then, the body was not that of the response.
+/// then drops the body, on the task of the stream. So the body was not that of the response if the stream is
+/// not there by then, if something has polled the body, or if another task drops it.
+///
+/// [`Outermost`](crate::Outermost) makes it on the task of the stream. Without it, a layer may have moved the
+/// call to a task of its own, so that any task may drop it. And if a layer drops it with a response that it
+/// discards, other code that awaits the same stream is not woken any more.
 #[derive(Debug)]
 struct ConnectBody {
     waiting: Option<(oneshot::Sender<Fate>, OnUpgrade)>,
+    /// The task that sends the response, if it is known.
+    sender: Option<Id>,
+    /// Something asked whether it has ended, as hyper does if the status is not a 2xx.
+    asked: AtomicBool,
+    polled: bool,
+}
+
+impl ConnectBody {
+    fn new(task: oneshot::Sender<Fate>, on_upgrade: OnUpgrade, sender: Option<Id>) -> Self {
+        Self {
+            waiting: Some((task, on_upgrade)),
+            sender,
+            asked: AtomicBool::new(false),
+            polled: false,
+        }
+    }
+
+    /// What became of the response, if this is dropped now.
+    fn fate(&self, on_upgrade: &mut OnUpgrade) -> Fate {
+        if self.polled || (self.sender.is_some() && self.sender != task::try_id()) {
+            return Fate::Replaced;
+        }
+        // hyper's promise panics if other code has a clone of it and has taken the stream.
+        let polled = panic::catch_unwind(AssertUnwindSafe(|| {
+            Pin::new(on_upgrade).poll(&mut Context::from_waker(Waker::noop()))
+        }));
+        match polled {
+            Ok(Poll::Ready(Ok(stream))) => Fate::HandedOver(stream),
+            Ok(Poll::Ready(Err(error))) if !self.asked.load(Relaxed) => Fate::Lost(error),
+            _ => Fate::Replaced,
+        }
+    }
 }
 
 impl Body for ConnectBody {
@@ -87,13 +121,15 @@ impl Body for ConnectBody {
     type Error = Infallible;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.polled = true;
         Poll::Ready(None)
     }
 
     fn is_end_stream(&self) -> bool {
+        self.asked.store(true, Relaxed);
         // Layers drop a body that has ended before the response is sent.
         false
     }
@@ -105,19 +141,10 @@ impl Body for ConnectBody {
 
 impl Drop for ConnectBody {
     fn drop(&mut self) {
-        let Some((task, mut on_upgrade)) = self.waiting.take() else {
-            return;
-        };
-        // hyper's promise panics if other code has a clone of it and has taken the stream.
-        let polled = panic::catch_unwind(AssertUnwindSafe(|| {
-            Pin::new(&mut on_upgrade).poll(&mut Context::from_waker(Waker::noop()))
-        }));
-        let fate = match polled {
-            Ok(Poll::Ready(Ok(stream))) => Fate::HandedOver(stream),
-            _ => Fate::Replaced,
-        };
-        // The task may be gone, with the runtime.
-        task.send(fate).ok();
+        if let Some((task, mut on_upgrade)) = self.waiting.take() {
+            // The task may be gone, with the runtime.
+            task.send(self.fate(&mut on_upgrade)).ok();
+        }
     }
 }
 

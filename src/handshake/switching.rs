@@ -25,6 +25,7 @@ use super::{
     token::Token,
 };
 use crate::{
+    connect,
     connections::{session::Session, task, upgraded::Upgraded},
     error::{BoxError, UpgradeErrorKind},
     handler::{
@@ -71,20 +72,22 @@ impl Switching {
         let sent = Sent { receiver, is_certain, on_upgrade };
         let departure = Departure { task: sender, connect };
         let status = departure.status();
-        // `into_parts` always names the protocols.
-        let upgrade = headers[UPGRADE].clone();
+        let body = if let Some(token) = token {
+            // `into_parts` always names the protocols.
+            let upgrade = headers[UPGRADE].clone();
+            if mechanism == Mechanism::ExtendedConnect {
+                headers.insert(connect::SWITCH, upgrade.clone());
+            }
+            token.register(upgrade, departure);
+            OwnBody::empty()
+        } else {
+            departure.body(alive, None)
+        };
         if mechanism == Mechanism::ExtendedConnect {
             // RFC 9113 §8.2.2: HTTP/2 has neither.
             headers.remove(CONNECTION);
             headers.remove(UPGRADE);
         }
-        let body = if let Some(token) = token {
-            headers.insert(departure.mark(), upgrade.clone());
-            token.register(upgrade, departure);
-            OwnBody::empty()
-        } else {
-            departure.body(alive)
-        };
         // hyper hands over the connection only after it has written the response, so nobody could
         // wait for it here.
         let connection = connection(Arc::clone(&session), sent, deadline, run);
@@ -133,6 +136,7 @@ async fn hand_over(
 ) -> Result<hyper::upgrade::Upgraded, (UpgradeErrorKind, Option<BoxError>)> {
     let source = match (sent.receiver.await, sent.on_upgrade, sent.is_certain) {
         (Ok(Fate::HandedOver(stream)), ..) => return Ok(stream),
+        (Ok(Fate::Lost(error)), ..) => return Err(lost(error)),
         (Ok(Fate::Sent), Some(on_upgrade), _) => return on_upgrade.await.map_err(lost),
         (.., false) => Some(REMEDY.into()),
         // It left the outermost layer, and was lost outside of it.

@@ -77,7 +77,7 @@ struct Handshake {
 /// The decision of the outermost layer about a response.
 #[derive(Debug)]
 pub(crate) enum Verdict {
-    /// It does not switch, or is somebody else's switch: it passes as it is.
+    /// It does not switch, or no handshake was made for it: it passes as it is.
     Pass,
     /// It is the response of the handshake.
     Confirm(Departure),
@@ -141,13 +141,21 @@ impl Exit {
                 headers.remove(TRANSFER_ENCODING);
                 Verdict::Confirm(departure)
             }
-            Registered::Handshake(_) | Registered::Refused(_) if is_101 => Verdict::Unavailable,
-            Registered::Refused(refused) if status == refused && mark.is_some() => {
+            Registered::Handshake(Handshake { departure, .. })
+                if opens(status, departure.status()) =>
+            {
                 Verdict::Unavailable
             }
+            Registered::Refused(agreed) if opens(status, agreed) => Verdict::Unavailable,
             _ => Verdict::Pass,
         }
     }
+}
+
+/// Whether a response with this status switches, if that of the handshake was to have the status `agreed`.
+/// Any 2xx opens the tunnel of a CONNECT (RFC 9110 §9.3.6).
+fn opens(status: StatusCode, agreed: StatusCode) -> bool {
+    status == agreed || (agreed == StatusCode::OK && status.is_success())
 }
 
 fn is_only_upgrade(headers: &HeaderMap, value: &HeaderValue) -> bool {

@@ -1,5 +1,4 @@
-//! What becomes of a request that no handler takes: it is told to upgrade, or forwarded as the layer's
-//! policies say.
+//! The policies of a layer: a request that no handler takes is told to upgrade, or forwarded.
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use hyper::upgrade::OnUpgrade;
 use crate::{
     connect::{self, Usage},
     handler::rejection::OwnBody,
-    negotiation::{Mechanism, connection, registered::Registered},
+    negotiation::{Mechanism, connection, protocol::Protocol, registered::Registered},
 };
 
 /// The policies of a layer, all of which are off by default.
@@ -45,12 +44,16 @@ impl Policies {
         }
     }
 
-    /// Takes note of an offer.
-    pub(super) fn offered(&self, mechanism: Mechanism, is_taken: bool) {
-        match (&self.extended_connect, mechanism) {
-            (Some(usage), Mechanism::ExtendedConnect) => usage.connect(),
-            (Some(usage), Mechanism::Upgrade) if is_taken => usage.upgrade(),
-            _ => {}
+    /// Takes note of an offer, and of the protocol that is taken.
+    pub(super) fn offered(&self, mechanism: Mechanism, taken: Option<&Protocol<'_>>) {
+        let Some(usage) = &self.extended_connect else {
+            return;
+        };
+        match mechanism {
+            Mechanism::ExtendedConnect => usage.connect(),
+            // h2c is not offered in HTTP/2.
+            Mechanism::Upgrade if taken.is_some_and(|it| it.name() != "h2c") => usage.upgrade(),
+            Mechanism::Upgrade => {}
         }
     }
 
@@ -69,6 +72,18 @@ impl Policies {
         }
     }
 
+    /// Prepares a request whose switch the inner service is asked about. It sees no other offer.
+    pub(super) fn prepare_asked(
+        &self,
+        head: &mut request::Parts,
+        mechanism: Mechanism,
+        protocol: &Protocol<'_>,
+    ) {
+        if self.strip && mechanism == Mechanism::Upgrade {
+            connection::strip_other_offers(&mut head.headers, protocol);
+        }
+    }
+
     /// Makes the response to a request that had to upgrade, and was not accepted. `is_read` says that no
     /// body of it is left unread.
     pub(super) fn demand(
@@ -77,6 +92,17 @@ impl Policies {
         is_read: bool,
         registered: &Registered,
     ) -> Response<OwnBody> {
+        let mut response = self.demand_from(head, registered);
+        // RFC 9110 §10.1.1: an unread body is announced. RFC 9931 §8: the client of a CONNECT may have sent
+        // bytes for the tunnel.
+        let closes = !is_read || head.method == Method::CONNECT;
+        if closes && head.version <= Version::HTTP_11 {
+            response.headers_mut().append(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
+    fn demand_from(&self, head: &request::Parts, registered: &Registered) -> Response<OwnBody> {
         let Some(upgrade) = registered.upgrade() else {
             return text(StatusCode::NOT_IMPLEMENTED, "no protocol is spoken here", None);
         };
@@ -87,11 +113,6 @@ impl Policies {
                 let headers = response.headers_mut();
                 headers.insert(UPGRADE, upgrade.clone());
                 headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-                // RFC 9110 §10.1.1: an unread body is announced. RFC 9931 §8: the client of a CONNECT may
-                // have sent bytes for the tunnel.
-                if !is_read || head.method == Method::CONNECT {
-                    headers.append(CONNECTION, HeaderValue::from_static("close"));
-                }
                 response
             }
             Version::HTTP_2 if self.extended_connect.is_some() => {

@@ -176,7 +176,7 @@ where
                     *response.version_mut() = Version::HTTP_11;
                 }
                 let alive = this.alive.insert(Arc::new(()));
-                let body = departure.body(Arc::downgrade(alive));
+                let body = departure.body(Arc::downgrade(alive), tokio::task::try_id());
                 response.map(|_empty| bodies.own(body))
             }
             Verdict::Unavailable => {

@@ -1,5 +1,4 @@
-//! What users set for requests that are not upgraded in HTTP/1.1: those that no handler takes, and those of
-//! HTTP/2.
+//! The policies that users set: for requests that no handler takes, and for extended CONNECT.
 
 use tower::Layer;
 
@@ -12,8 +11,8 @@ use super::{
 use crate::handler::rejection::OwnBody;
 
 impl<M> UpgradeLayer<M> {
-    /// Demands an upgrade: no request is forwarded, and one that no handler accepts gets a 426 with the
-    /// registered protocols. The default is to forward such requests.
+    /// Demands an upgrade: a request that no handler accepts gets a 426 with the registered protocols, and is
+    /// never forwarded. The default is to forward it.
     ///
     /// [`into_service`](Self::into_service) is the same without an inner service.
     ///
@@ -114,8 +113,9 @@ impl<M> UpgradeLayer<M> {
     /// `OnUpgrade` from the extensions. All other headers stay, in their order, those that `Connection`
     /// names included: an outer layer may have added them, and a client must not be able to remove them.
     ///
-    /// A CONNECT loses its `OnUpgrade`, too, so that the inner service cannot open a tunnel. Requests that
-    /// the inner service [is asked about](Self::on_inner) are not changed.
+    /// A request that the inner service [is asked about](Self::on_inner) keeps the offer of that protocol, and
+    /// its `OnUpgrade`, and loses all others. A CONNECT loses its `OnUpgrade`, and nothing else: answer it
+    /// with an error, since a 2xx opens a tunnel for the client.
     ///
     /// # Example
     ///

@@ -138,7 +138,7 @@ impl<S, M> Upgrade<S, M> {
                 negotiation::choose(&head, length, &config.registrations, config.preference),
             ),
         };
-        config.policies.offered(mechanism, choice.is_ok());
+        config.policies.offered(mechanism, choice.as_ref().ok().map(|(_, protocol, _)| protocol));
         let (registration, protocol, length) = match choice {
             Ok(choice) => choice,
             Err(decline) => return self.decline(decline, head, body),
@@ -150,6 +150,7 @@ impl<S, M> Upgrade<S, M> {
         let Some(handler) = &registration.handler else {
             let protocol = protocol.into_owned();
             let settings = config.handshakes.clone();
+            config.policies.prepare_asked(&mut head, mechanism, &protocol);
             let asked = Asked::new(&mut head, on_upgrade, mechanism, protocol, settings);
             let advertise = config.policies.advertises_to(&head).then(|| Arc::clone(&self.config));
             let inner = self.inner.call(Request::from_parts(head, body));
@@ -174,7 +175,7 @@ impl<S, M> Upgrade<S, M> {
             timeout: config.handshakes.timeout,
             switching: Switching {
                 on_upgrade,
-                token: head.extensions.remove::<Token>(),
+                token: head.extensions.remove::<Token>().filter(Token::is_valid),
                 mechanism,
                 session: Arc::new(config.handshakes.begin(place, protocol, &head)),
             },

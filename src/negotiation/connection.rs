@@ -5,7 +5,10 @@ use http::{
     header::{CONNECTION, UPGRADE},
 };
 
-use super::{protocol::is_token, visit_members};
+use super::{
+    protocol::{Protocol, is_token},
+    visit_members,
+};
 
 /// Whether the `Connection` header is well-formed and has this option (RFC 9110 §7.6.1).
 pub(crate) fn names_connection_option(headers: &HeaderMap, option: &str) -> bool {
@@ -20,7 +23,9 @@ pub(crate) fn names_connection_option(headers: &HeaderMap, option: &str) -> bool
 /// Adds the option `upgrade` to `Connection` unless it is there. RFC 9110 §7.8 requires it beside
 /// `Upgrade`.
 pub(crate) fn add_upgrade_option(headers: &mut HeaderMap) {
-    if names_connection_option(headers, "upgrade") {
+    // Of a malformed header, the well-formed members count.
+    let is_upgrade = |member: &[u8]| member.eq_ignore_ascii_case(b"upgrade");
+    if headers.get_all(CONNECTION).iter().any(|value| members(value).any(is_upgrade)) {
         return;
     }
     let values: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
@@ -57,6 +62,13 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
         }
     }
     *headers = kept;
+}
+
+/// Reduces an offer to one protocol, which stays with its option.
+pub(crate) fn strip_other_offers(headers: &mut HeaderMap, protocol: &Protocol<'_>) {
+    strip(headers);
+    headers.insert(UPGRADE, protocol.to_header_value());
+    add_upgrade_option(headers);
 }
 
 /// Returns a value of `Connection` without the options that are stripped, or nothing if it has no other.

@@ -392,12 +392,17 @@ async fn strip_takes_hypers_promise_from_connect_too() {
 #[tokio::test(start_paused = true)]
 async fn strip_leaves_an_offer_to_the_handler_and_to_an_inner_service_that_is_asked() {
     let log = Log::default();
+    // S-3, S-4: it sees the offer that it is asked about, and no other.
     let layer = UpgradeLayer::new().on("foo", echo(&log, "foo")).on_inner("bar").strip();
     stripped(&log, &layer).exchange(get(FOO)).await.is(&switching("foo"));
     settle().await;
     log.take();
-    stripped(&log, &layer).exchange(get(&format!("{CU}Upgrade: bar\r\n"))).await;
-    assert_eq!(log.take(), ["host: a.test|connection: upgrade|upgrade: bar upgradable"]);
+    for offer in ["bar", "x, Bar, h2c"] {
+        let lines = "Connection: Upgrade, HTTP2-Settings, a\r\nHTTP2-Settings: AAMA\r\n";
+        stripped(&log, &layer).exchange(get(&format!("{lines}Upgrade: {offer}\r\n"))).await;
+        let expected = "host: a.test|connection: upgrade|connection: a|upgrade: bar upgradable";
+        assert_eq!(log.take(), [expected]);
+    }
 }
 
 /// S-3, S-6: an inner service that sends requests on may relay a 101 of the other server. Stripped, the
@@ -528,4 +533,69 @@ async fn a_layer_that_retries_sees_the_101_and_cannot_switch_twice() {
             received.is(&(switching("foo") + "[NP]"));
         }
     }
+}
+
+/// RFC 9931 §8: the client of a CONNECT may have sent bytes for the tunnel, which are no requests.
+#[tokio::test(start_paused = true)]
+async fn required_reads_no_tunnel_bytes_of_http_1_0_as_requests() {
+    let log = Log::default();
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    let bytes = request("CONNECT a.test:443 HTTP/1.0", "Connection: keep-alive\r\n") + smuggled;
+    let mut wire = Wire::serve(fixture(&log).required().layer(inner(&log)));
+    let received = wire.exchange(bytes).await;
+    received.starts_with("HTTP/1.0 505 ").and_ends();
+    assert!(!received.text.contains("426"), "{received:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn required_without_a_registration_reads_no_tunnel_bytes_as_requests() {
+    let log = Log::default();
+    let smuggled = "GET /smuggled HTTP/1.1\r\nHost: a.test\r\n\r\n";
+    let bytes = request("CONNECT a.test:443 HTTP/1.1", "") + smuggled;
+    let mut wire = Wire::serve(UpgradeLayer::new().required().layer(inner(&log)));
+    let received = wire.exchange(bytes).await;
+    assert_eq!(received.text.matches("HTTP/1.1 501").count(), 1, "{received:?}");
+}
+
+/// R9110-10.1.1-08: an unread body is announced.
+#[tokio::test(start_paused = true)]
+async fn required_without_a_registration_announces_that_a_body_is_unread() {
+    let log = Log::default();
+    let mut wire = Wire::serve(UpgradeLayer::new().required().layer(inner(&log)));
+    let received = wire.exchange(post("Content-Length: 5\r\n", "")).await;
+    assert!(received.text.contains("\r\nconnection: close\r\n"), "{received:?}");
+}
+
+/// S-3, S-4: a client adds the token that the inner service is asked about, and the rest of its offer goes
+/// on to the other server.
+#[tokio::test(start_paused = true)]
+async fn strip_lets_no_h2c_through_beside_a_protocol_that_the_inner_service_is_asked_about() {
+    let log = Log::default();
+    let seen = log.clone();
+    let proxy = service_fn(move |request: Request<hyper::body::Incoming>| {
+        seen.push(format!("{:?}", request.headers()));
+        async { Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("a page"))) }
+    });
+    let mut wire = Wire::serve(UpgradeLayer::new().on_inner("websocket").strip().layer(proxy));
+    let offer = "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: websocket, h2c\r\n\
+                 HTTP2-Settings: AAMAAABk\r\n";
+    wire.exchange(get(offer)).await;
+    let head = log.take().concat();
+    assert!(!head.contains("h2c") && !head.contains("http2-settings"), "{head}");
+}
+
+/// Never doubled, whatever `Connection` has beside it.
+#[tokio::test(start_paused = true)]
+async fn advertise_names_its_option_once_beside_a_malformed_one() {
+    let odd = service_fn(async |_: Request<hyper::body::Incoming>| {
+        let mut response = Response::new(Full::<Bytes>::from("a page"));
+        response.headers_mut().insert("connection", "upgrade, a b".parse().unwrap());
+        Ok::<_, Infallible>(response)
+    });
+    let layer = fixture(&Log::default()).advertise();
+    let mut wire = Wire::serve(layer.layer(layer.layer(odd)));
+    let received = wire.exchange(get("")).await;
+    let line =
+        received.text.lines().find(|line| line.starts_with("connection")).unwrap().to_owned();
+    assert_eq!(line.matches("upgrade").count(), 1, "{line}");
 }

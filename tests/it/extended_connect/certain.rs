@@ -7,7 +7,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::body::Incoming;
-use tower::{Layer, ServiceExt, service_fn};
+use tower::{Layer, ServiceExt, service_fn, util::BoxCloneService};
 use tower_upgrade::{BoxError, UpgradeBody, UpgradeLayer};
 
 use super::{
@@ -167,6 +167,7 @@ async fn two_switches_for_one_request_refuse_each_other() {
                 Ok::<_, Infallible>(responses.swap_remove(answered))
             }
         });
+        let twice = BoxCloneService::new(twice);
         let mut client = Client::serve(UpgradeLayer::outermost().layer(twice)).await;
         client.connect("foo").await.is(503, &[]);
         settle().await;

@@ -1,6 +1,7 @@
 //! Extended CONNECT: the same handlers on a stream of HTTP/2 (RFC 8441).
 
 mod certain;
+mod hostile;
 mod servers;
 pub(crate) mod support;
 #[cfg(feature = "websocket")]

@@ -1,5 +1,6 @@
 //! WebSocket on a stream of HTTP/2, RFC 8441 §5: `WebSocket`, `Offer`, and axum's handlers.
 
+use tower::Layer;
 use tower_upgrade::{
     UpgradeLayer, Upgraded,
     websocket::{Handshake, Origins, WebSocket},
@@ -159,6 +160,38 @@ async fn a_head_of_http_2_that_is_no_extended_connect_is_not_an_offer() {
     assert_eq!(rejection.status(), 405);
 }
 
+/// The ways to make `Host` and `:authority` differ, or to spell the origin's host otherwise.
+#[tokio::test(start_paused = true)]
+async fn the_origin_is_that_of_authority_however_it_is_spelled() {
+    let version = ("sec-websocket-version", "13");
+    for (uri, headers, status) in [
+        ("http://a.test/x", &[("origin", "http://A.TEST")][..], 200),
+        ("http://a.test:80/x", &[("origin", "http://a.test")], 200),
+        ("https://a.test/x", &[("origin", "https://a.test:443")], 200),
+        ("http://a.test/x", &[("origin", "https://a.test")], 200),
+        ("http://a.test:8080/x", &[("origin", "http://a.test")], 403),
+        ("http://[::1]/x", &[("origin", "http://[::1]")], 200),
+        ("http://[::1]/x", &[("origin", "http://[::2]")], 403),
+        ("http://a.test/x", &[("origin", "http://a.test.evil.test")], 403),
+        ("http://a.test/x", &[("origin", "http://a.test@evil.test")], 403),
+        ("http://evil@a.test/x", &[("origin", "http://a.test")], 400),
+        ("http://a.test/x", &[("origin", "null")], 403),
+        ("http://a.test/x", &[("origin", "http://a.test"), ("origin", "http://e.test")], 403),
+        ("http://a.test/x", &[("host", ""), ("origin", "http://a.test")], 400),
+        ("http://a.test./x", &[("origin", "http://a.test")], 403),
+    ] {
+        let log = Log::default();
+        let handler = WebSocket::new(|_: Upgraded, _: Handshake| async {});
+        let layer = UpgradeLayer::new().on("websocket", handler).extended_connect();
+        let mut request = connect("websocket", "/x", headers);
+        request.headers_mut().insert(version.0, version.1.parse().unwrap());
+        *request.uri_mut() = uri.parse().unwrap();
+        let sent = Client::serve(layer.layer(inner(&log))).await.send_raw(request).await;
+        let answer = sent.map(|response| response.status().as_u16());
+        assert_eq!(answer.ok(), Some(status), "{uri} {headers:?}");
+    }
+}
+
 #[cfg(feature = "axum")]
 mod extractor {
     use axum::{
@@ -313,5 +346,22 @@ mod extractor {
         open(routes(&log).layer(layer), "/x")
             .await
             .is(503, &["content-length: 0", "retry-after: 1"]);
+    }
+
+    /// "A page would be a 2xx, which opens the tunnel of a CONNECT", of any protocol.
+    #[tokio::test(start_paused = true)]
+    async fn an_optional_offer_is_no_page_for_an_extended_connect_of_another_protocol() {
+        let app = routes(&Log::default()).layer(layer());
+        let request = connect("connect-udp", "/both", &[]);
+        let answer = Client::serve(app).await.send(request).await;
+        assert!(!answer.status.is_success(), "{}", answer.status);
+    }
+
+    /// R9220-3-01
+    #[tokio::test(start_paused = true)]
+    async fn an_offer_is_501_for_an_extended_connect_of_another_protocol() {
+        let app = routes(&Log::default()).layer(layer());
+        let answer = Client::serve(app).await.connect("connect-udp").await;
+        assert_eq!(answer.status, 501);
     }
 }
