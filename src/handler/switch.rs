@@ -26,6 +26,9 @@ use crate::{
 /// The function given to [`Switch::to`] runs once the HTTP server has sent the 101 and handed over the
 /// connection.
 ///
+/// In HTTP/2 the response to an [extended CONNECT](crate::UpgradeLayer::extended_connect) is a 200 without
+/// `Upgrade` and `Connection`. All that this documentation says of the 101 holds for it.
+///
 /// # Example
 ///
 /// ```

@@ -219,7 +219,9 @@ impl<M> UpgradeLayer<M> {
     /// A request that offers the protocol, and has no body, goes to the inner service with the agreed
     /// [`Protocol`](crate::Protocol)`<'static>` in its extensions. If the response is a [`Switch`](crate::Switch) (see
     /// [`Switch::into_response`](crate::Switch::into_response)), the layer sends the 101 and runs it.
-    /// Every other response is sent as it is.
+    /// Every other response is sent as it is. Answer an
+    /// [extended CONNECT](Self::extended_connect) with a switch or with an error: its client takes any 2xx
+    /// for a switch.
     ///
     /// [`max_connections`](Self::max_connections) is asked when the inner service has said yes, and so
     /// is a drain. The answer is then a 503 in both cases, with [`AtCapacity::Forward`](crate::AtCapacity::Forward) too. The

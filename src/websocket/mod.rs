@@ -21,7 +21,7 @@
 //! | `Sec-WebSocket-Extensions` is well-formed and within the limits, if the handler agrees to extensions | 400 | `extensions` |
 //!
 //! With the feature `axum`, a handler that takes an `Offer` also rejects requests that offer no
-//! WebSocket, or that no layer handed to it, with 426; the reason is `offer`.
+//! WebSocket, or that no layer handed to it, with 426, or with 400 or 501 in HTTP/2; the reason is `offer`.
 //!
 //! # HTTP/2
 //!
