@@ -49,6 +49,7 @@ mod robustness;
 mod security;
 mod shutdown;
 mod stacking;
+mod tls;
 mod transparency;
 #[cfg(feature = "websocket")]
 mod websocket;

@@ -180,7 +180,7 @@ impl Received {
     }
 }
 
-fn without_date(bytes: &[u8]) -> String {
+pub(crate) fn without_date(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     text.split_inclusive("\r\n").filter(|line| !line.starts_with("date: ")).collect()
 }
