@@ -62,17 +62,17 @@ build() {
   program="${CARGO_TARGET_DIR:-$PWD/target}/debug/examples/$1"
 }
 
-# start EXAMPLE: runs it on a port of its choice, and sets $address once it listens there.
+# start EXAMPLE [ARGUMENT...]: runs it on a port of its choice, and sets $address once it listens there.
 start() {
   build "$1"
   # The loop may read it before the program's shell has opened it.
   : >"$work/$1.log"
-  "$program" 127.0.0.1:0 >"$work/$1.log" 2>&1 &
+  "$program" 127.0.0.1:0 "${@:2}" >"$work/$1.log" 2>&1 &
   local pid=$! deadline=$((SECONDS + 20))
   # Without this, the shell reports that the program was killed.
   disown "$pid"
   started+=("$pid")
-  until address="$(sed -n 's|^listening on http://||p' "$work/$1.log")" && [ -n "$address" ]; do
+  until address="$(sed -n 's|^listening on https\{0,1\}://||p' "$work/$1.log")" && [ -n "$address" ]; do
     kill -0 "$pid" 2>/dev/null || fail "$1 ended: $(cat "$work/$1.log")"
     [ "$SECONDS" -lt "$deadline" ] || fail "$1 does not listen"
     sleep 0.05

@@ -5,6 +5,7 @@
 //! - Ctrl-C closes each WebSocket with code 1001, and waits for them. The pages come back by themselves
 //!   as soon as the server does.
 //! - Pages of other origins are rejected. That is the default.
+//! - With a certificate and its key, in PEM files, it serves HTTPS: HTTP/2 and HTTP/1.1.
 //!
 //! Run it:
 //!
@@ -18,13 +19,22 @@
 //! ```sh
 //! curl -i http://127.0.0.1:3000/rooms/lobby
 //! ```
+//!
+//! With TLS, here by a certificate that no browser trusts:
+//!
+//! ```sh
+//! openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -addext subjectAltName=DNS:localhost \
+//!     -keyout key.pem -out certificate.pem
+//! cargo run --example chat --all-features -- 127.0.0.1:3000 certificate.pem key.pem
+//! ```
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
 mod connection;
 mod message;
 mod rooms;
+mod tls;
 
-use std::{env, future::IntoFuture, io, time::Duration};
+use std::{env, future::IntoFuture, io, net::SocketAddr, time::Duration};
 
 use axum::{
     Router,
@@ -32,18 +42,25 @@ use axum::{
     http::{StatusCode, header},
     response::IntoResponse,
     routing::{any, get},
-    serve::ListenerExt,
+    serve::{Listener, ListenerExt},
 };
-use tokio::{net::TcpListener, time::timeout};
-use tower_upgrade::{Switch, UpgradeLayer, websocket::Offer};
+use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tower_upgrade::{BoxError, Connections, Switch, UpgradeLayer, websocket::Offer};
 
-use crate::rooms::App;
+use crate::{rooms::App, tls::TlsListener};
 
 #[tokio::main]
-async fn main() -> io::Result<()> {
-    let address = env::args().nth(1).unwrap_or_else(|| "127.0.0.1:3000".into());
+async fn main() -> Result<(), BoxError> {
+    let mut arguments = env::args().skip(1);
+    let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
+    let acceptor = match (arguments.next(), arguments.next()) {
+        (Some(certificate), Some(key)) => Some(tls::acceptor(&certificate, &key)?),
+        (Some(_), None) => return Err("a certificate needs its key".into()),
+        _ => None,
+    };
     let listener = TcpListener::bind(address).await?;
-    println!("listening on http://{}", listener.local_addr()?);
+    let scheme = if acceptor.is_some() { "https" } else { "http" };
+    println!("listening on {scheme}://{}", listener.local_addr()?);
     // Without this, a message may wait for the acknowledgement of the one before it.
     let listener = listener.tap_io(|io| {
         if let Err(error) = io.set_nodelay(true) {
@@ -56,10 +73,11 @@ async fn main() -> io::Result<()> {
         .max_connections(CONNECTIONS)
         .on_failure(|error| println!("{error:#}"));
     let connections = upgrades.connections();
-    let server = axum::serve(listener, app(upgrades))
-        .with_graceful_shutdown(connections.draining())
-        .into_future();
-    let server = tokio::spawn(server);
+    let app = app(upgrades);
+    let server = match acceptor {
+        Some(acceptor) => serve(TlsListener::new(listener, acceptor), app, &connections),
+        None => serve(listener, app, &connections),
+    };
 
     tokio::signal::ctrl_c().await?;
     println!("closing {} connections", connections.active());
@@ -68,6 +86,15 @@ async fn main() -> io::Result<()> {
         tokio::join!(connections.shutdown(DEADLINE), timeout(DEADLINE, server));
     println!("{} finished, {} aborted", shutdown.finished, shutdown.aborted);
     Ok(())
+}
+
+/// Serves the app until a drain.
+fn serve<L>(listener: L, app: Router, connections: &Connections) -> JoinHandle<io::Result<()>>
+where
+    L: Listener<Addr = SocketAddr>,
+{
+    let server = axum::serve(listener, app).with_graceful_shutdown(connections.draining());
+    tokio::spawn(server.into_future())
 }
 
 fn app(upgrades: UpgradeLayer) -> Router {
