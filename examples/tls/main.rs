@@ -1,39 +1,42 @@
-//! TLS by upgrade (RFC 2817): a connection starts in clear and goes on inside TLS.
+//! TLS by upgrade (RFC 2817): a connection starts in clear and continues inside TLS.
 //!
-//! **Do not serve web pages like this.** Apache's httpd could, with `SSLEngine optional`, until
-//! CVE-2025-49812 ended it. An attacker between a browser and the server sends a request with
-//! `Upgrade: TLS/1.2` in clear, gets the 101, and connects the browser to what follows. The browser has
-//! asked for `https:` and cannot tell the difference: the handshake is that of the real server. But the
-//! first response inside TLS answers the request of the attacker, the browser takes it for the answer to
-//! its own, and every later response is off by one.
+//! **Do not serve web pages like this: CVE-2025-49812.** Apache's httpd had this upgrade, with `SSLEngine
+//! optional`, and removed it. An attacker between a browser and the server sends a request in clear, with
+//! `Upgrade: TLS/1.2`. After the 101, the attacker connects the browser to that connection. The browser has
+//! asked for `https:`, and sees the handshake of the real server. But the first response inside TLS answers
+//! the attacker's request. The browser takes it for the answer to its own request, and every later response
+//! is off by one.
 //!
-//! This is no bug of one server. The request in clear is not part of the handshake, and RFC 2817 wants it
-//! answered inside. That is why TLS is an example here and not a feature of the crate: it is for devices,
-//! such as printers, whose clients know no other way. For everything else use `https:`. What this example
-//! does against the attack:
+//! The fault is in the protocol: no handshake covers the request in clear, and RFC 2817 wants that request
+//! answered inside TLS. So this is an example, and no feature of the crate. It is for clients that know no
+//! other way, such as those of printers. Everybody else uses `https:`.
 //!
-//! - A client that offers ALPN is rejected during the handshake. Browsers and most libraries offer it for
-//!   `https:`. A client that upgrades has no use for it, since the 101 names the protocol.
-//! - The request in clear loses its `Authorization` and `Cookie` headers before it is answered inside TLS,
-//!   and the extensions that outer layers gave it: whoever was on the way may have written them. Later
-//!   requests do not pass the outer layers at all, so authentication belongs into the service that
-//!   `upgrade::Tls::new` is given.
+//! The example defends itself as follows:
+//!
+//! - It rejects clients that offer ALPN. Browsers and most libraries offer it for `https:`. A client that
+//!   upgrades does not need it, because the 101 names the protocol.
+//! - A request that came in clear loses its `Authorization` and `Cookie` headers before it is answered
+//!   inside TLS, and the extensions of outer layers: an attacker may have written the request.
 //! - A request with a body is answered in clear.
 //!
-//! A client without ALPN that connects to the same host by `https:` is still open to the attack. So give
-//! the server a certificate of its own, for a name that no HTTPS server has. An attacker can also remove
-//! the offer from a request. A client that must not speak in clear has to insist on the 101, as with
-//! `OPTIONS *` below.
+//! This is left to you:
+//!
+//! - A client for `https:` without ALPN is still open to the attack. Use a certificate for a name that no
+//!   HTTPS server has.
+//! - Later requests on the connection bypass the layers around `UpgradeLayer`. Put authentication around the
+//!   app that `Tls::new` gets.
+//! - An attacker can remove the offer from a request. A client that must not speak in clear has to insist on
+//!   the 101, as in the second command below.
 //!
 //! What it shows:
 //!
-//! - The 101 says `Upgrade: TLS/1.2, HTTP/1.1`, with the version that the client offered: 1.2 or 1.3. TLS
-//!   agrees on its own version in the handshake. Other offers, such as `TLS/1.0` (RFC 8996) or a bare
-//!   `TLS`, are answered in clear.
-//! - The request that asked for the switch is answered inside TLS, exactly once. Then the connection goes
-//!   on in HTTP/1.1, and nothing upgrades it again.
-//! - If the handshake fails, the client gets an alert and the connection is closed. Nothing is answered in
-//!   clear after the 101.
+//! - The 101 has `Upgrade: TLS/1.2, HTTP/1.1`, or `TLS/1.3` if the client offered that first. The handshake
+//!   agrees on its own version. Other offers, such as `TLS/1.0` (RFC 8996) or a bare `TLS`, are answered in
+//!   clear.
+//! - The request that asked for the switch is answered inside TLS, exactly once. The connection continues in
+//!   HTTP/1.1, and is not upgraded again.
+//! - If the handshake fails, the client gets an alert and the connection is closed. After the 101, nothing is
+//!   sent in clear.
 //!
 //! Run it, with a self-signed certificate for `localhost` or one of your own:
 //!
@@ -42,8 +45,8 @@
 //! cargo run --example tls --all-features -- 127.0.0.1:3000 certificate.pem key.pem
 //! ```
 //!
-//! and talk to it from another terminal. curl and browsers cannot do this upgrade; `ipptool`, of CUPS, can.
-//! The second command does it by hand:
+//! and talk to it from another terminal. curl and browsers cannot upgrade to TLS. Python does it by hand, and
+//! the programs of CUPS do it with `-E`:
 //!
 //! ```sh
 //! curl http://127.0.0.1:3000/
@@ -55,6 +58,7 @@
 //! tls = ssl._create_unverified_context().wrap_socket(io)
 //! print(tls.version(), tls.recv(1000).decode())
 //! PYTHON
+//! lpstat -E -h 127.0.0.1:3000 -r
 //! ```
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
@@ -68,6 +72,7 @@ use axum::{
     http::{Method, Uri},
 };
 use tokio::{net::TcpListener, time::timeout};
+use tower::Layer;
 use tower_upgrade::{BoxError, UpgradeLayer};
 
 use crate::upgrade::{Encrypted, Tls};
@@ -90,9 +95,11 @@ async fn main() -> Result<(), BoxError> {
         .register(UpgradeLayer::new())
         .on_failure(|error| println!("{error:#}"));
     let connections = upgrades.connections();
-    let service = app.layer(upgrades.for_axum()).layer(UpgradeLayer::outermost());
-    let server =
-        axum::serve(listener, service).with_graceful_shutdown(connections.draining()).into_future();
+    // Around the router: on it, axum would replace the body of a 101 for HEAD.
+    let service = UpgradeLayer::outermost().for_axum().layer(upgrades.for_axum().layer(app));
+    let server = axum::serve(listener, service.into_make_service())
+        .with_graceful_shutdown(connections.draining())
+        .into_future();
     let server = tokio::spawn(server);
 
     tokio::signal::ctrl_c().await?;

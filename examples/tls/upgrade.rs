@@ -39,8 +39,8 @@ pub(crate) enum Encrypted {
 impl Tls {
     /// Makes a handler for all versions that [`register`](Self::register) registers it for.
     pub(crate) fn new(mut config: ServerConfig, app: Router) -> Self {
-        // No client offers this name, and rustls rejects clients whose offer has no name of the server's.
-        // So whoever offers ALPN is rejected: it is a client for `https:` (see the attack in main.rs).
+        // rustls rejects a client that offers ALPN without a name of the server's, and no client offers this
+        // one. A client that offers ALPN is one for `https:` (see the attack in main.rs).
         config.alpn_protocols = vec![b"no ALPN after an upgrade".to_vec()];
         Self { acceptor: TlsAcceptor::from(Arc::new(config)), app }
     }
