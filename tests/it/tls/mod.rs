@@ -134,7 +134,7 @@ fn app(log: &Log) -> Router {
         };
         let mut event = format!("{how}: {} {}", head.method, head.uri);
         for (name, value) in head.headers.iter().filter(|(name, _)| *name != "host") {
-            event.push_str(&format!(" {name}={}", value.to_str().unwrap()));
+            event.extend([" ", name.as_str(), "=", value.to_str().unwrap()]);
         }
         event.push_str(&String::from_utf8_lossy(&body));
         if how != "clear" && head.extensions.get::<OnUpgrade>().is_some() {
