@@ -33,6 +33,7 @@ mod migration;
 #[cfg(feature = "websocket")]
 mod misuse;
 mod model;
+mod not_a_switch;
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 mod observed;
 mod offers;
