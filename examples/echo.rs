@@ -27,7 +27,7 @@
 use std::{convert::Infallible, env, error::Error, io, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::{
@@ -94,8 +94,14 @@ async fn main() -> io::Result<()> {
     }
 }
 
-async fn plain(_request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-    Ok(Response::new(Full::from("plain")))
+async fn plain(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let mut response = Response::new(Full::from("plain"));
+    // A CONNECT for a protocol that is not registered is forwarded. With a 2xx, its client would take the
+    // stream for one of that protocol.
+    if request.method() == Method::CONNECT {
+        *response.status_mut() = StatusCode::NOT_IMPLEMENTED;
+    }
+    Ok(response)
 }
 
 async fn echo(io: Upgraded) -> io::Result<()> {

@@ -30,6 +30,12 @@ expect 'curl --http2, whose offer no handler takes' 'plain 1.1' \
 expect 'curl with a body and an offer' plain \
     "$(curl -H 'Connection: upgrade' -H 'Upgrade: echo' -d hello "$url/")"
 
+status='%{http_code} %header{upgrade} %{http_version}'
+expect 'curl, where an upgrade is demanded' '426 websocket, echo, shout/2 1.1' \
+    "$(curl -o /dev/null -w "$status" "$url/required")"
+expect 'curl in HTTP/1.0, which has no upgrade' '505  1' \
+    "$(curl --http1.0 -o /dev/null -w "$status" "$url/required")"
+
 # bash: sends its standard input, and prints the status line and this many bytes after the head.
 talk() {
     exec 3<>"/dev/tcp/$host/$port"
@@ -59,6 +65,26 @@ status = stream.readline().split()[1].decode()
 headers = http.client.parse_headers(stream)
 connection.sock.sendall(b"hello")
 print(status, headers["upgrade"], stream.read(5).decode())
+PYTHON
+)"
+
+expect 'Python, which upgrades after a 426 on the same connection' \
+    "426 websocket, echo, shout/2 upgrade 101 echo hello" "$(python3 - "$host" "$port" <<'PYTHON'
+import http.client, sys
+
+connection = http.client.HTTPConnection(sys.argv[1], int(sys.argv[2]), timeout=10)
+connection.request("GET", "/required")
+first = connection.sock
+demand = connection.getresponse()
+demand.read()
+connection.request("GET", "/required", headers={"Connection": "upgrade", "Upgrade": "echo"})
+assert connection.sock is first, "the connection was closed"
+stream = first.makefile("rb")
+status = stream.readline().split()[1].decode()
+headers = http.client.parse_headers(stream)
+first.sendall(b"hello")
+print(demand.status, demand.headers["upgrade"], demand.headers["connection"],
+      status, headers["upgrade"], stream.read(5).decode())
 PYTHON
 )"
 

@@ -6,6 +6,7 @@
 //!   as soon as the server does.
 //! - Pages of other origins are rejected. That is the default.
 //! - With a certificate and its key, in PEM files, it serves HTTPS: HTTP/2 and HTTP/1.1.
+//!   There, the WebSockets of a browser's tabs are streams of one connection of HTTP/2.
 //!
 //! Run it:
 //!
@@ -70,6 +71,7 @@ async fn main() -> Result<(), BoxError> {
 
     let upgrades = UpgradeLayer::new()
         .on_inner("websocket")
+        .extended_connect()
         .max_connections(CONNECTIONS)
         .on_failure(|error| println!("{error:#}"));
     let connections = upgrades.connections();
@@ -108,7 +110,7 @@ fn app(upgrades: UpgradeLayer) -> Router {
         .route("/rooms/{room}", any(chat))
         .with_state(App::default())
         .layer(upgrades.for_axum())
-        // Around everything: a chat runs if and only if its 101 leaves the server.
+        // Around everything: a chat runs if and only if its 101 or 200 leaves the server.
         .layer(UpgradeLayer::outermost())
 }
 

@@ -165,6 +165,8 @@ impl<M> UpgradeLayer<M> {
     ///   [`Upgraded::downcast`](crate::Upgraded::downcast) returns the connection unchanged.
     /// - The client of an [aborted](crate::Connections::shutdown) connection sees the end of the stream, and
     ///   no error: hyper cannot reset the stream.
+    /// - A client that resets the stream with `CANCEL`, as browsers do, looks like one that ends it: hyper
+    ///   reads EOF. A protocol whose end matters has to mark it in its bytes, as WebSocket does.
     ///
     /// An extended CONNECT that no handler takes is forwarded. The inner service must not answer it with a
     /// 2xx, which the client takes for a switch.
