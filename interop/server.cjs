@@ -6,12 +6,12 @@ const { createInterface } = require('node:readline');
 
 class Server {
   // Resolves once the program says that it listens.
-  static async start(program, address) {
-    const child = spawn(program, [address], { stdio: ['ignore', 'pipe', 'inherit'] });
+  static async start(program, ...args) {
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'inherit'] });
     const exited = once(child, 'exit');
     process.once('exit', () => child.kill('SIGKILL'));
     for await (const line of createInterface({ input: child.stdout })) {
-      const listening = line.match(/^listening on http:\/\/(.+)$/);
+      const listening = line.match(/^listening on https?:\/\/(.+)$/);
       if (listening) {
         // What it prints later is not needed, but has to be taken.
         child.stdout.resume();
