@@ -19,6 +19,9 @@ const BROWSERS = {
   firefox: { acceptInsecureCerts: true },
 };
 
+// A tab in the background draws no frames, which puppeteer would wait for.
+const POLLING = { polling: 100 };
+
 async function main() {
   let server = await Server.start(program, '127.0.0.1:0', certificate, key);
   const relay = await Relay.start(server.address);
@@ -42,7 +45,7 @@ async function main() {
 
     assert.equal(await server.interrupt(), 0, 'the exit status after ctrl-C');
     for (const page of [ada, grace]) {
-      await page.waitForFunction(() => closeCodes.length > 0);
+      await page.waitForFunction(() => closeCodes.length > 0, POLLING);
       assert.equal(await page.evaluate(() => closeCodes[0]), 1001);
     }
     server = await Server.start(program, server.address, certificate, key);
@@ -124,7 +127,7 @@ async function chat(from, to, words) {
 }
 
 const sees = (page, words) => page.waitForFunction(
-  (words) => document.getElementById('log').innerText.includes(words), {}, words);
+  (words) => document.getElementById('log').innerText.includes(words), POLLING, words);
 
 // Runs in a page before its own scripts.
 function recordCloseCodes() {
