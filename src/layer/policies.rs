@@ -187,6 +187,10 @@ impl<M> UpgradeLayer<M> {
     /// A layer cannot see the setting. If clients speak HTTP/2, and upgrade on connections of HTTP/1.1, a
     /// warning in the log (feature `tracing`) says once that it may be missing.
     ///
+    /// Chromium opens a WebSocket on a connection of HTTP/2 that it has for a page or a request, and a new
+    /// connection of HTTP/1.1 if there is none, as after a restart of the server. Serve both versions. The
+    /// warning is needless then.
+    ///
     /// # Example
     ///
     /// ```
