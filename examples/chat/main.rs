@@ -6,7 +6,7 @@
 //!   as soon as the server does.
 //! - Pages of other origins are rejected. That is the default.
 //! - With a certificate and its key, in PEM files, it serves HTTPS: HTTP/2 and HTTP/1.1.
-//!   There, the WebSockets of a browser's tabs are streams of one connection of HTTP/2.
+//!   There, all tabs of a browser share one connection: each WebSocket is a stream of it.
 //!
 //! Run it:
 //!
