@@ -13,20 +13,23 @@
 //! cargo run --example connect_tcp -- 127.0.0.1:3000
 //! ```
 //!
-//! Have it talk to itself. The capsule has the type `FINAL_DATA`, 25 bytes, and a request:
+//! Have it talk to itself. The first capsule has the type `DATA`, 27 bytes, and a request; the second one is
+//! `FINAL_DATA`:
 //!
 //! ```sh
 //! (printf 'GET /.well-known/masque/tcp/127.0.0.1/3000/ HTTP/1.1\r\nHost: localhost\r\n'
 //!     printf 'Connection: upgrade\r\nUpgrade: connect-tcp\r\nCapsule-Protocol: ?1\r\n\r\n'
-//!     sleep 1; printf '\240\50\327\361\31GET / HTTP/1.1\r\nHost: a\r\n\r\n'; sleep 1) | nc 127.0.0.1 3000
+//!     sleep 1; printf '\240\50\327\360\33GET / HTTP/1.1\r\nHost: a\r\n\r\n'
+//!     sleep 1; printf '\240\50\327\361\0') | nc 127.0.0.1 3000
 //! ```
 //!
 //! # Which draft
 //!
-//! The rules are those of versions 08 to 09, as the working group's repository has them: a successor was
-//! approved in October 2026 and is not published as an RFC. The types of the two capsules,
-//! `0x2028d7f0` and `0x2028d7f1`, are the provisional ones of those versions. The RFC is going to have
-//! others, of one byte. The token is `connect-tcp`, without the number of a draft.
+//! The rules are those of version 08, as the working group's repository has them; 09 has the same capsules.
+//! A later version was approved in October 2026, and its text was not at hand. The types of the two
+//! capsules, `0x2028d7f0` and `0x2028d7f1`, are the provisional ones of those versions. Expect others in
+//! the RFC, because the working group was asked for types of one byte (httpwg/http-extensions#3499). The
+//! token is `connect-tcp`, without the number of a draft.
 //!
 //! Two recommendations cannot be followed on hyper. A request without a body gets no `100 Continue`. And a
 //! tunnel that breaks off ends a stream of HTTP/2 without `FINAL_DATA`, but with `END_STREAM` instead of

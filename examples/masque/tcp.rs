@@ -60,8 +60,8 @@ async fn connect(addresses: &[SocketAddr]) -> io::Result<(TcpStream, SocketAddr)
 
 /// Runs a tunnel until both sides have said that they are done. Each may go on when the other is.
 ///
-/// If one side breaks off, so does the tunnel on the other side, and nobody takes half of a stream for the
-/// whole. A drain does not end a tunnel, because TCP has no goodbye: the deadline of the shutdown does.
+/// If one side breaks off, the other side is reset, so that nobody takes half of a stream for the whole. A
+/// drain does not end a tunnel, because TCP has no goodbye: the deadline of the shutdown does.
 async fn tunnel(io: Upgraded, mut target: TcpStream) -> io::Result<()> {
     let (reader, mut writer) = tokio::io::split(io);
     let mut capsules = FramedRead::new(reader, Capsules::new(Stream::default()));
@@ -166,8 +166,7 @@ impl Receive for Stream {
     }
 }
 
-/// The types of the capsules, provisional as in the draft's versions 08 and 09. The RFC is going to have
-/// others.
+/// The types of the capsules, provisional as in versions 08 and 09 of the draft. The RFC may have others.
 pub(crate) const DATA: u64 = 0x2028_d7f0;
 pub(crate) const FINAL_DATA: u64 = 0x2028_d7f1;
 

@@ -62,8 +62,8 @@ async fn connect(addresses: &[SocketAddr]) -> io::Result<(UdpSocket, SocketAddr)
 
 /// Runs a tunnel until the client closes its side, the socket is dead, or the server drains.
 ///
-/// A client that breaks the protocol is an error, and its connection is closed at once (RFC 9297 §3.3).
-/// So is a dead socket, but its client gets everything first.
+/// Fails if the client breaks the protocol, and closes its connection at once (RFC 9297 §3.3). Fails if the
+/// socket is dead, when the client has received everything.
 async fn tunnel(io: Upgraded, socket: UdpSocket) -> io::Result<()> {
     let draining = io.draining();
     let (reader, mut writer) = tokio::io::split(io);
