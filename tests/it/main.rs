@@ -28,6 +28,7 @@ mod hidden_bodies;
 mod inner;
 mod io;
 mod length;
+mod masque;
 #[cfg(all(feature = "axum", feature = "websocket"))]
 mod migration;
 #[cfg(feature = "websocket")]
