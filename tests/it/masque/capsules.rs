@@ -86,11 +86,10 @@ fn integers_have_the_length_that_their_first_two_bits_say() {
         for length in 0..bytes.len() {
             assert_eq!(get_varint(&mut &bytes[..length]), None);
         }
-        let mut more = [bytes, b"more"].concat();
+        let more = [bytes, b"more"].concat();
         let mut rest = &more[..];
         assert_eq!(get_varint(&mut rest), Some(value));
         assert_eq!(rest, b"more");
-        more.clear();
     }
 }
 

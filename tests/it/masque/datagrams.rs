@@ -226,12 +226,12 @@ async fn datagrams_that_the_client_does_not_take_are_dropped() {
         for _ in 0..SENT {
             target.send(&[b'y'; 16_000]).await.unwrap();
         }
-        let (seen, mut first_bytes) = mpsc::unbounded_channel();
+        let (seen, mut lengths) = mpsc::unbounded_channel();
         let reader = tokio::spawn(async move {
             let tunnel = answer.tunnel();
             let mut payload = vec![0; 1000];
             tunnel.read_exact(&mut payload).await.unwrap();
-            // A capsule has a length of one byte if it is `z`, and of two or four if it is another.
+            // The length of the last one takes one byte, and that of the others two.
             loop {
                 let mut head = [0; 3];
                 tunnel.read_exact(&mut head).await.unwrap();
@@ -256,7 +256,7 @@ async fn datagrams_that_the_client_does_not_take_are_dropped() {
         };
         assert_eq!(in_time(last).await, b'z');
         let mut taken = 0;
-        while let Ok(length) = first_bytes.try_recv() {
+        while let Ok(length) = lengths.try_recv() {
             assert_eq!(length, 16_001);
             taken += 1;
         }
