@@ -114,9 +114,9 @@
 //! UpgradeLayer::new().on_inner("websocket").extended_connect()
 //! ```
 //!
-//! `axum::serve` with axum's feature `http2` lets them, so turn it on there. With hyper and hyper-util, call
-//! `enable_connect_protocol()` on the HTTP/2 builder. In axum, route the path with `any(…)`: the method is
-//! CONNECT.
+//! The server has to announce that it takes them. `axum::serve` does so with axum's feature `http2`. With
+//! hyper and hyper-util, call `enable_connect_protocol()` on the HTTP/2 builder. In axum, route the path with
+//! `any(…)`: the method is CONNECT. Browsers speak HTTP/2 over TLS only.
 //!
 //! # Where the layer goes
 //!
@@ -242,7 +242,8 @@
 //!
 //! # Features
 //!
-//! None is on by default.
+//! None is on by default. This crate turns on HTTP/2 in hyper-util, so that `axum::serve` accepts it even
+//! without axum's feature `http2`, but announces extended CONNECT only with that feature.
 //!
 //! | feature | what it adds |
 //! |---|---|

@@ -28,5 +28,5 @@
 //!
 //! # The body type
 //!
-//! Always call `UpgradeLayer::for_axum` in axum. It has the layer answer with axum's body. `axum::serve` needs that for a layer
-//! around a `Router`, and on a `Router` it saves an allocation for each response.
+//! `UpgradeLayer::for_axum` has the layer answer with axum's body. Call it for a layer around a whole
+//! `Router`, where `axum::serve` needs it. On a `Router` it saves an allocation for each response.

@@ -84,6 +84,12 @@ impl Policies {
         }
     }
 
+    /// Whether a request that no handler takes is answered, and not forwarded. Stripped of its `:protocol`, an
+    /// extended CONNECT would be a request for something else.
+    pub(super) fn answers(&self, head: &request::Parts) -> bool {
+        self.required || (self.strip && connect::protocol(head).is_some())
+    }
+
     /// Makes the response to a request that had to upgrade, and was not accepted. `is_read` says that no
     /// body of it is left unread.
     pub(super) fn demand(
@@ -106,8 +112,10 @@ impl Policies {
         let Some(upgrade) = registered.upgrade() else {
             return text(StatusCode::NOT_IMPLEMENTED, "no protocol is spoken here", None);
         };
+        let is_tunnel = connect::protocol(head).is_some()
+            || (head.version == Version::HTTP_2 && head.method == Method::CONNECT);
         match head.version {
-            Version::HTTP_11 => {
+            Version::HTTP_11 if !is_tunnel => {
                 let why = "an upgrade is required, to one of these protocols";
                 let mut response = text(StatusCode::UPGRADE_REQUIRED, why, Some(upgrade));
                 let headers = response.headers_mut();
@@ -115,12 +123,12 @@ impl Policies {
                 headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
                 response
             }
+            _ if is_tunnel => {
+                // RFC 9220 §3.
+                let why = "a `:protocol` is required that is one of these";
+                text(StatusCode::NOT_IMPLEMENTED, why, Some(upgrade))
+            }
             Version::HTTP_2 if self.extended_connect.is_some() => {
-                if head.method == Method::CONNECT {
-                    // RFC 9220 §3.
-                    let why = "a `:protocol` is required that is one of these";
-                    return text(StatusCode::NOT_IMPLEMENTED, why, Some(upgrade));
-                }
                 let why = "an extended CONNECT is required, to one of these protocols";
                 let mut response = text(StatusCode::METHOD_NOT_ALLOWED, why, Some(upgrade));
                 response.headers_mut().insert(ALLOW, HeaderValue::from_static("CONNECT"));

@@ -24,9 +24,9 @@ impl<M> UpgradeLayer<M> {
     /// |---|---|
     /// | HTTP/1.1 | 426 |
     /// | HTTP/1.0 | 505 |
-    /// | HTTP/2 without [`extended_connect`](Self::extended_connect) | 505 |
-    /// | HTTP/2 with it | 405 and `Allow: CONNECT` |
-    /// | CONNECT in HTTP/2 with it, for a protocol that is not accepted | 501 (RFC 9220 §3) |
+    /// | CONNECT in HTTP/2, for a protocol that is not accepted or for none | 501 (RFC 9220 §3) |
+    /// | any other in HTTP/2, with [`extended_connect`](Self::extended_connect) | 405 and `Allow: CONNECT` |
+    /// | any other in HTTP/2, without it | 505 |
     /// | any, if no protocol is registered | 501 |
     ///
     /// A request that the inner service [is asked about](Self::on_inner) still gets its answer. Handlers of
@@ -114,8 +114,10 @@ impl<M> UpgradeLayer<M> {
     /// names included: an outer layer may have added them, and a client must not be able to remove them.
     ///
     /// A request that the inner service [is asked about](Self::on_inner) keeps the offer of that protocol, and
-    /// its `OnUpgrade`, and loses all others. A CONNECT loses its `OnUpgrade`, and nothing else: answer it
-    /// with an error, since a 2xx opens a tunnel for the client.
+    /// its `OnUpgrade`, and loses all others. An extended CONNECT that no handler accepts is not forwarded: its
+    /// `:protocol` is the offer, and without it there is no such request. It is answered with 501 (RFC 9220
+    /// §3). A plain CONNECT loses its `OnUpgrade`, and nothing else: answer it with an error, since a 2xx opens
+    /// a tunnel for the client.
     ///
     /// # Example
     ///

@@ -201,7 +201,7 @@ impl<S, M> Upgrade<S, M> {
         B: Body,
     {
         let config = &*self.config;
-        if config.policies.required {
+        if config.policies.answers(&head) {
             let is_read = length(&head, &body).is_some_and(Length::is_zero);
             let response = config.policies.demand(&head, is_read, &config.registered);
             config.handshakes.observer.demanded(response.status(), &head);

@@ -86,7 +86,7 @@ async fn required_has_no_upgrade_header_outside_of_http_1_1() {
         (Version::HTTP_09, "GET", false, 505, required),
         (Version::HTTP_10, "GET", true, 505, required),
         (Version::HTTP_2, "GET", false, 505, required),
-        (Version::HTTP_2, "CONNECT", false, 505, required),
+        (Version::HTTP_2, "CONNECT", false, 501, unknown),
         (Version::HTTP_3, "GET", true, 505, required),
         (Version::HTTP_2, "GET", true, 405, connect),
         (Version::HTTP_2, "CONNECT", true, 501, unknown),

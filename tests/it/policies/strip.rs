@@ -9,7 +9,7 @@ use hyper::upgrade::OnUpgrade;
 use tower::{Layer, service_fn};
 use tower_upgrade::UpgradeLayer;
 
-use crate::support::*;
+use crate::{extended_connect::support, support::*};
 
 /// Logs the headers that the inner service of a layer gets, and whether it has hyper's `OnUpgrade`.
 fn stripped(log: &Log, layer: &UpgradeLayer) -> Wire {
@@ -121,4 +121,22 @@ async fn a_101_that_an_inner_service_relays_opens_no_tunnel() {
     let offer = "Connection: Upgrade\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n";
     let received = wire.exchange(get(offer) + "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
     received.ends_with("upgrade: h2c\r\n\r\n").and_ends();
+}
+
+/// S-3, in HTTP/2: a reverse proxy on hyper's client would send the `:protocol` on.
+#[tokio::test(start_paused = true)]
+async fn an_extended_connect_that_no_handler_accepts_is_answered_and_not_forwarded() {
+    // R9220-3-01
+    for extended in [false, true] {
+        let log = Log::default();
+        let layer = UpgradeLayer::new().on("foo", echo(&log, "foo")).strip();
+        let layer = if extended { layer.extended_connect() } else { layer };
+        let mut client = support::Client::serve(layer.layer(inner(&log))).await;
+        let answer = client.connect("nope").await;
+        assert_eq!((answer.status.as_u16(), log.count("inner")), (501, 0));
+        assert_eq!(client.connect("foo").await.status, if extended { 200 } else { 501 });
+        // A plain request is forwarded.
+        client.send(Request::get("http://a.test/x").body(()).unwrap()).await;
+        assert_eq!(log.count("inner"), 1);
+    }
 }
