@@ -69,8 +69,16 @@ pub enum UpgradeErrorKind {
     /// was no 101 yet, the client got a 500.
     Panicked,
     /// The connection was still open at the deadline of
-    /// [`Connections::shutdown`](crate::Connections::shutdown), and was aborted.
+    /// [`Connections::shutdown`](crate::Connections::shutdown), or somebody called
+    /// [`Connection::abort`](crate::Connection::abort), and it was closed.
     Aborted,
+    /// No byte was read from the connection or written to it for
+    /// [`UpgradeLayer::idle_timeout`](crate::UpgradeLayer::idle_timeout), and it was closed.
+    Idle,
+    /// The connection was told to end because of
+    /// [`UpgradeLayer::max_lifetime`](crate::UpgradeLayer::max_lifetime), did not end within
+    /// [`UpgradeLayer::lifetime_grace`](crate::UpgradeLayer::lifetime_grace), and was closed.
+    Expired,
 }
 
 impl UpgradeError {
@@ -113,7 +121,11 @@ impl fmt::Display for UpgradeError {
                 "the handler, or the function on its connection, panicked"
             }
             UpgradeErrorKind::Aborted => {
-                "the connection was still open at the shutdown deadline and was aborted"
+                "the connection was aborted, by a shutdown at its deadline or by its handle"
+            }
+            UpgradeErrorKind::Idle => "the connection was idle for `idle_timeout` and was closed",
+            UpgradeErrorKind::Expired => {
+                "the connection went on after `max_lifetime` and its grace, and was closed"
             }
         })?;
         let mut written = String::new();

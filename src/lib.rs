@@ -283,13 +283,14 @@ pub mod websocket;
 pub use crate::{
     connections::{
         Connections, Shutdown,
+        connection::Connection,
         stats::{Declined, Stats},
         upgraded::{Downcast, Upgraded},
     },
     error::{BoxError, UpgradeError, UpgradeErrorKind},
     handler::{
         IntoSwitch, UpgradeHandler,
-        narrowed::{When, WithBodyLimit},
+        narrowed::{When, WithBodyLimit, WithMaxLifetime},
         rejection::{OwnBody, Rejection},
         switch::{IntoOutcome, Switch},
     },

@@ -1,17 +1,40 @@
 //! The upgraded connections of a layer: their number, their outcomes, drain and abort.
 
+pub(crate) mod admission;
+pub(crate) mod clock;
 pub(crate) mod close;
+pub(crate) mod connection;
+pub(crate) mod control;
+mod registry;
 pub(crate) mod session;
 pub(crate) mod signal;
+mod spread;
 pub(crate) mod stats;
 pub(crate) mod task;
 pub(crate) mod upgraded;
 
-use std::{fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use tokio::{sync::watch, time::timeout};
 
-use self::{signal::Signal, stats::Stats};
+use self::{
+    admission::Claims,
+    connection::Connection,
+    control::{Abort, Control},
+    registry::Registry,
+    signal::Signal,
+    spread::Spread,
+    stats::Stats,
+};
 
 /// Counts the upgraded connections of a layer and its clones, and shuts them down.
 ///
@@ -107,14 +130,19 @@ pub struct Connections {
 
 struct Shared {
     state: watch::Sender<State>,
+    /// Says that no more places are given. Each connection has a signal of its own.
     draining: Signal,
-    aborting: Signal,
+    /// How many spread drains are under way.
+    spreads: AtomicUsize,
 }
 
 #[derive(Default)]
 struct State {
     stats: Stats,
-    /// How many places were returned before the abort.
+    registry: Registry,
+    /// The number of connections so far, which is the id of the next.
+    begun: u64,
+    /// How many places were returned by connections that were not aborted.
     finished: usize,
 }
 
@@ -128,6 +156,12 @@ pub struct Shutdown {
     pub finished: usize,
     /// Connections that were still open at the deadline, and were aborted.
     pub aborted: usize,
+    /// Of those, connections that had not ended one second later: their handler reaches no `await`, or
+    /// another task holds them and neither reads nor writes.
+    ///
+    /// A connection that was taken apart by [`Upgraded::downcast`](crate::Upgraded::downcast) is not known
+    /// any more once its handler has ended, and not counted here.
+    pub remaining: usize,
 }
 
 impl Connections {
@@ -140,7 +174,7 @@ impl Connections {
             shared: Arc::new(Shared {
                 state: watch::Sender::default(),
                 draining: Signal::default(),
-                aborting: Signal::default(),
+                spreads: AtomicUsize::new(0),
             }),
         }
     }
@@ -164,6 +198,23 @@ impl Connections {
         self.shared.state.borrow().stats
     }
 
+    /// Returns a handle for each connection, in no particular order, those in their handshake included.
+    ///
+    /// It is a snapshot: connections may end, and others may begin, while it is looked at.
+    ///
+    /// See [`Connection`] for an example.
+    pub fn list(&self) -> Vec<Connection> {
+        self.controls().into_iter().map(Connection::new).collect()
+    }
+
+    /// Returns a handle for the connection with this [id](Connection::id), unless it has ended.
+    ///
+    /// See [`Connection`] for an example.
+    pub fn get(&self, id: u64) -> Option<Connection> {
+        let state = self.shared.state.borrow();
+        state.registry.get(id).map(Connection::new)
+    }
+
     /// Starts a graceful shutdown: no new upgrades, and all handlers are told to end.
     ///
     /// From now on [`Upgraded::draining`](crate::Upgraded::draining) is ready. A request that a handler
@@ -173,11 +224,76 @@ impl Connections {
     /// request instead.
     ///
     /// Handshakes that have begun go on. A drain cannot be undone.
+    ///
+    /// All clients that reconnect do so at once. [`drain_over`](Self::drain_over) spreads this over a time.
     pub fn drain(&self) {
         self.shared.draining.raise();
+        // After the flag. A place that was given before it is in this list, and none is given after it.
+        for control in self.controls() {
+            control.drain();
+        }
     }
 
-    /// Whether [`drain`](Self::drain) was called.
+    /// Starts a graceful shutdown that is spread over a time, so that clients do not all reconnect at once.
+    ///
+    /// It takes effect when it is called: new upgrades are refused as by [`drain`](Self::drain), and
+    /// [`draining`](Self::draining) is ready, which is for the server. But each connection is told at its
+    /// own moment: the first at once, the others evenly over `spread`, in random order. h2c connections
+    /// send GOAWAY at theirs.
+    ///
+    /// The future is ready when the last connection was told. It has to be polled, and needs the timer of a
+    /// tokio runtime. To wait until the connections have ended as well, use
+    /// [`shutdown_over`](Self::shutdown_over).
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the connections that were not told yet are told at once.
+    ///
+    /// # Panics
+    ///
+    /// The future panics if the tokio runtime has no timer.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_upgrade::Connections;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let connections = Connections::new();
+    /// let telling = connections.drain_over(Duration::from_secs(5));
+    /// assert!(connections.is_draining());
+    /// telling.await;
+    /// # }
+    /// ```
+    #[must_use = "if the future is dropped, all connections are told at once"]
+    pub fn drain_over(
+        &self,
+        spread: Duration,
+    ) -> impl Future<Output = ()> + Send + 'static + use<> {
+        self.spread(spread).tell()
+    }
+
+    fn spread(&self, over: Duration) -> Spread {
+        self.shared.spreads.fetch_add(1, SeqCst);
+        self.shared.draining.raise();
+        let mut untold = self.controls();
+        untold.retain(|control| !control.draining().is_raised());
+        Spread::new(self.clone(), untold, over)
+    }
+
+    /// Notes that all connections of a spread drain are told.
+    fn spread_ends(&self) {
+        self.shared.spreads.fetch_sub(1, SeqCst);
+    }
+
+    fn controls(&self) -> Vec<Arc<Control>> {
+        self.shared.state.borrow().registry.all()
+    }
+
+    /// Whether [`drain`](Self::drain) or [`drain_over`](Self::drain_over) was called.
     ///
     /// # Example
     ///
@@ -199,13 +315,17 @@ impl Connections {
         self.shared.draining.is_raised()
     }
 
-    /// Waits until [`drain`](Self::drain) is called.
+    /// Waits until [`drain`](Self::drain) or [`drain_over`](Self::drain_over) is called.
+    ///
+    /// This is for the server. A handler waits for [`Upgraded::draining`](crate::Upgraded::draining), which
+    /// is the moment of its own connection.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
     pub fn draining(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.shared.draining.wait()
+        let shared = Arc::clone(&self.shared);
+        async move { shared.draining.wait().await }
     }
 
     /// Waits until [`drain`](Self::drain) is called and all connections have ended.
@@ -223,11 +343,13 @@ impl Connections {
     /// [Drains](Self::drain), waits until all connections have ended, and aborts the rest at the
     /// deadline.
     ///
-    /// An abort drops the handler's future at its next `await`, and closes the connection. The method
-    /// returns one second after the deadline at the latest.
+    /// An [abort](Connection::abort) drops the handler's future at its next `await`, and closes the
+    /// connection, also if the handler has moved it or its halves to other tasks. The method returns one
+    /// second after the deadline at the latest. [`Shutdown::remaining`] counts the connections that could
+    /// not be closed.
     ///
-    /// A handler cannot be aborted if it never reaches an `await`, or if it has moved its connection to
-    /// another task. Such a connection counts as aborted, and may outlast this method.
+    /// If a [spread](Self::drain_over) drain is under way, it goes on: each connection is still told at its
+    /// own moment, and all that are left at the deadline are aborted.
     ///
     /// # Cancel safety
     ///
@@ -238,37 +360,98 @@ impl Connections {
     ///
     /// Panics if the tokio runtime has no timer.
     pub async fn shutdown(&self, deadline: Duration) -> Shutdown {
+        if self.shared.spreads.load(SeqCst) == 0 {
+            self.drain();
+        }
+        self.end(async {}, deadline).await
+    }
+
+    /// The same, with the drain [spread](Self::drain_over) over a time.
+    ///
+    /// The deadline counts from the beginning, so it should be longer than `spread` by the time that a
+    /// handler needs. Connections that were not told by then are aborted like all others.
+    ///
+    /// # Cancel safety
+    ///
+    /// The drain begins with the first poll. If the future is dropped, the connections that were not told
+    /// yet are told at once, and none is aborted.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the tokio runtime has no timer.
+    ///
+    /// # Example
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// # async fn stop(connections: tower_upgrade::Connections) {
+    /// let (spread, deadline) = (Duration::from_secs(20), Duration::from_secs(30));
+    /// let shutdown = connections.shutdown_over(spread, deadline).await;
+    /// println!("{} finished, {} aborted", shutdown.finished, shutdown.aborted);
+    /// # }
+    /// ```
+    pub async fn shutdown_over(&self, spread: Duration, deadline: Duration) -> Shutdown {
+        self.end(self.drain_over(spread), deadline).await
+    }
+
+    /// Waits until all connections have ended, while they are being told, and aborts the rest.
+    async fn end(&self, telling: impl Future<Output = ()>, deadline: Duration) -> Shutdown {
         let finished_before = self.shared.state.borrow().finished;
-        self.drain();
-        timeout(deadline, self.drained()).await.ok();
-        let shutdown = {
+        {
+            let (mut telling, mut drained) = (pin!(telling), pin!(self.drained()));
+            let mut all_told = false;
+            let ended = poll_fn(|cx| {
+                all_told = all_told || telling.as_mut().poll(cx).is_ready();
+                drained.as_mut().poll(cx)
+            });
+            timeout(deadline, ended).await.ok();
+        }
+        let mut shutdown = {
             let state = self.shared.state.borrow();
             let finished = state.finished - finished_before;
-            Shutdown { finished, aborted: state.stats.active }
+            Shutdown { finished, aborted: state.stats.active, remaining: 0 }
         };
         if shutdown.aborted > 0 {
-            self.shared.aborting.raise();
+            for control in self.controls() {
+                control.abort(Abort::Requested);
+            }
             timeout(ABORT, self.drained()).await.ok();
+            shutdown.remaining = self.active();
         }
         shutdown
     }
 
-    /// Takes a place, unless `limit` is reached or a drain has begun.
-    pub(crate) fn reserve(&self, limit: usize) -> Result<Place, NoPlace> {
-        let mut place = Ok(());
-        self.count(|stats| {
-            // The flag is read while the counts are locked. So a drain that waits for zero
-            // connections either sees this place, or this place is not given.
+    /// Takes a place for a connection, unless `limit` is reached or a drain has begun. `control` is given
+    /// the connection's id.
+    pub(crate) fn reserve(
+        &self,
+        limit: usize,
+        mut claims: Claims,
+        control: impl FnOnce(u64) -> Control,
+    ) -> Result<Place, NoPlace> {
+        // The keys have locks of their own, and run the user's code.
+        if !self.is_draining() && !claims.take() {
+            return Err(NoPlace::FullForKey);
+        }
+        let mut place = Err(NoPlace::Full);
+        self.shared.state.send_if_modified(|state| {
+            // The flag is read while the counts are locked. So a drain either sees this connection, or the
+            // place is not given.
             if self.is_draining() {
                 place = Err(NoPlace::Draining);
-            } else if stats.active >= limit {
-                place = Err(NoPlace::Full);
-            } else {
-                stats.active += 1;
+            } else if state.registry.len() < limit {
+                let control = Arc::new(control(state.begun));
+                state.begun += 1;
+                state.registry.insert(Arc::clone(&control));
+                let stats = &mut state.stats;
+                stats.active = state.registry.len();
                 stats.highest = stats.highest.max(stats.active);
+                place = Ok(control);
             }
+            false
         });
-        place.map(|()| Place { connections: self.clone() })
+        place.map(|control| Place { connections: self.clone(), control, _claims: claims })
     }
 
     /// Changes the counts, without waking a drain that waits for zero connections.
@@ -301,29 +484,35 @@ impl fmt::Debug for Connections {
 pub(crate) enum NoPlace {
     Draining,
     Full,
+    /// Of a key, all places are taken.
+    FullForKey,
 }
 
 /// One of the places in [`Connections`]. Dropping it returns the place.
 #[derive(Debug)]
 pub(crate) struct Place {
     connections: Connections,
+    control: Arc<Control>,
+    _claims: Claims,
 }
 
 impl Place {
-    pub(crate) fn draining(&self) -> &Signal {
-        &self.connections.shared.draining
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.connections
     }
 
-    pub(crate) fn aborting(&self) -> &Signal {
-        &self.connections.shared.aborting
+    pub(crate) fn control(&self) -> &Arc<Control> {
+        &self.control
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
+        let aborted = self.control.end();
         self.connections.shared.state.send_if_modified(|state| {
-            state.stats.active -= 1;
-            state.finished += usize::from(!self.aborting().is_raised());
+            state.registry.remove(&self.control);
+            state.stats.active = state.registry.len();
+            state.finished += usize::from(aborted.is_none());
             state.stats.active == 0
         });
     }

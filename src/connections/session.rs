@@ -4,8 +4,8 @@
 use std::{
     future::Future,
     sync::{
-        OnceLock,
-        atomic::{AtomicBool, Ordering},
+        Arc, OnceLock,
+        atomic::{AtomicU8, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -13,7 +13,7 @@ use std::{
 use http::{StatusCode, request};
 use tokio::time::Instant;
 
-use super::{Connections, NoPlace, Place, signal::Signal};
+use super::{Connections, NoPlace, Place, control::Control};
 use crate::{
     error::{BoxError, UpgradeError, UpgradeErrorKind},
     negotiation::{Decline, protocol::Protocol},
@@ -54,22 +54,14 @@ impl Observer {
     }
 
     /// Reports that a handler takes over a request for which there is a place.
-    pub(crate) fn begin(
-        &self,
-        place: Place,
-        protocol: Protocol<'static>,
-        head: &request::Parts,
-        handshake_timeout: Duration,
-    ) -> Session {
-        metrics::active(&protocol, 1.0);
+    pub(crate) fn begin(&self, place: Place, head: &request::Parts) -> Session {
+        let protocol = place.control().protocol();
+        metrics::begun(protocol);
         Session {
-            span: trace::Span::new(&protocol, head),
-            protocol,
-            handshake_timeout: u32::try_from(handshake_timeout.as_millis()).unwrap_or(u32::MAX),
-            observer: self.clone(),
-            reported: AtomicBool::new(false),
+            span: trace::Span::new(protocol, head),
+            on_failure: self.on_failure.clone(),
+            reported: AtomicU8::new(NOTHING),
             switched: OnceLock::new(),
-            bytes: OnceLock::new(),
             place,
         }
     }
@@ -87,7 +79,7 @@ impl Observer {
         metrics::rejected(protocol, reason.word);
     }
 
-    /// Reports that a request gets a 503 because there is no place.
+    /// Reports that a request is answered with an error because there is no place.
     pub(crate) fn turned_away(
         &self,
         no_place: NoPlace,
@@ -97,11 +89,13 @@ impl Observer {
         let outcome = match no_place {
             NoPlace::Draining => "drained",
             NoPlace::Full => "at_capacity",
+            NoPlace::FullForKey => "at_key_capacity",
         };
         self.connections.count(|stats| {
             *match no_place {
                 NoPlace::Draining => &mut stats.drained,
                 NoPlace::Full => &mut stats.at_capacity,
+                NoPlace::FullForKey => &mut stats.at_key_capacity,
             } += 1;
         });
         trace::turned_away(protocol, outcome, head);
@@ -115,38 +109,29 @@ impl Observer {
 /// the last of them is dropped.
 #[derive(Debug)]
 pub(crate) struct Session {
-    protocol: Protocol<'static>,
-    /// In milliseconds. Here it takes no room, beside the flag.
-    #[cfg_attr(not(feature = "h2c"), expect(dead_code, reason = "h2c alone asks for it"))]
-    handshake_timeout: u32,
-    observer: Observer,
+    on_failure: OnFailure,
     span: trace::Span,
-    /// Whether a first outcome was reported.
-    reported: AtomicBool,
+    /// [`NOTHING`], [`SWITCHED`], or [`FINAL`].
+    reported: AtomicU8,
     /// When the handler received the connection.
     switched: OnceLock<Instant>,
-    /// How many bytes were read and written, once the connection is dropped.
-    bytes: OnceLock<(u64, u64)>,
     // The last field: it is dropped after everything is reported.
     place: Place,
 }
 
+const NOTHING: u8 = 0;
+const SWITCHED: u8 = 1;
+
+/// A failure or a rejection, behind which nothing is reported.
+const FINAL: u8 = 2;
+
 impl Session {
+    pub(crate) fn control(&self) -> &Arc<Control> {
+        self.place.control()
+    }
+
     pub(crate) fn protocol(&self) -> &Protocol<'static> {
-        &self.protocol
-    }
-
-    #[cfg(feature = "h2c")]
-    pub(crate) fn handshake_timeout(&self) -> Duration {
-        Duration::from_millis(self.handshake_timeout.into())
-    }
-
-    pub(crate) fn draining(&self) -> &Signal {
-        self.place.draining()
-    }
-
-    pub(crate) fn aborting(&self) -> &Signal {
-        self.place.aborting()
+        self.control().protocol()
     }
 
     /// Runs a future inside the connection's span.
@@ -159,58 +144,64 @@ impl Session {
 
     /// Reports that the handler rejected the request.
     pub(crate) fn rejected(&self, status: StatusCode, reason: &Reason) {
-        self.reported.store(true, Ordering::Relaxed);
-        self.observer.connections.count(|stats| stats.rejected += 1);
+        self.reported.store(FINAL, Relaxed);
+        self.place.connections().count(|stats| stats.rejected += 1);
         self.span.rejected(status, reason);
-        metrics::rejected(&self.protocol, reason.word);
+        metrics::rejected(self.protocol(), reason.word);
     }
 
     /// Reports that the handler receives the connection.
     pub(crate) fn switched(&self) {
-        self.reported.store(true, Ordering::Relaxed);
+        self.reported.store(SWITCHED, Relaxed);
         self.switched.get_or_init(Instant::now);
-        self.observer.connections.count(|stats| stats.switched += 1);
+        self.place.connections().count(|stats| stats.switched += 1);
         self.span.switched();
-        metrics::outcome(&self.protocol, "switched");
+        metrics::outcome(self.protocol(), "switched");
     }
 
-    /// Reports a failure.
+    /// Reports a failure. An abort is the reason of all failures after it, except panics.
     pub(crate) fn failed(&self, kind: UpgradeErrorKind, source: Option<BoxError>) {
-        self.reported.store(true, Ordering::Relaxed);
-        self.observer.connections.count(|stats| {
+        let (kind, source) = match self.control().aborted() {
+            Some(why) if kind != UpgradeErrorKind::Panicked => (why.kind(), None),
+            _ => (kind, source),
+        };
+        self.reported.store(FINAL, Relaxed);
+        self.place.connections().count(|stats| {
             *match kind {
                 UpgradeErrorKind::TimedOut => &mut stats.timed_out,
                 UpgradeErrorKind::Panicked => &mut stats.panicked,
                 UpgradeErrorKind::Aborted => &mut stats.aborted,
+                UpgradeErrorKind::Idle => &mut stats.idle,
+                UpgradeErrorKind::Expired => &mut stats.expired,
                 _ => &mut stats.failed,
             } += 1;
         });
-        let error = UpgradeError::new(kind, self.protocol.clone(), source);
+        let error = UpgradeError::new(kind, self.protocol().clone(), source);
         self.span.failed(&error);
-        metrics::outcome(&self.protocol, outcome(kind));
-        self.observer.on_failure.call(error);
-    }
-
-    /// Records how many bytes were read and written.
-    pub(crate) fn transferred(&self, read: u64, written: u64) {
-        self.bytes.get_or_init(|| (read, written));
+        metrics::outcome(self.protocol(), outcome(kind));
+        self.on_failure.call(error);
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // The HTTP server drops the future of a handshake whose client is gone. Nothing else reports
-        // it.
-        if !self.reported.load(Ordering::Relaxed) {
-            self.failed(UpgradeErrorKind::Disconnected, None);
+        // From here on it cannot be aborted, so that each abort is reported.
+        let aborted = self.control().end();
+        match (self.reported.load(Relaxed), aborted) {
+            // The HTTP server drops the future of a handshake whose client is gone. Nothing else reports
+            // it.
+            (NOTHING, _) => self.failed(UpgradeErrorKind::Disconnected, None),
+            // The function on the connection returned before, and other tasks had the connection.
+            (SWITCHED, Some(why)) => self.failed(why.kind(), None),
+            _ => {}
         }
+        let control = self.control();
         if let Some(switched) = self.switched.get() {
-            let (read, written) = self.bytes.get().copied().unwrap_or_default();
             let duration = switched.elapsed();
-            self.span.ended(duration, read, written);
-            metrics::duration(&self.protocol, duration);
+            self.span.ended(duration, control.read(), control.written());
+            metrics::duration(control.protocol(), duration);
         }
-        metrics::active(&self.protocol, -1.0);
+        metrics::ended(control.protocol());
     }
 }
 
@@ -220,6 +211,8 @@ fn outcome(kind: UpgradeErrorKind) -> &'static str {
         UpgradeErrorKind::TimedOut => "timed_out",
         UpgradeErrorKind::Panicked => "panicked",
         UpgradeErrorKind::Aborted => "aborted",
+        UpgradeErrorKind::Idle => "idle",
+        UpgradeErrorKind::Expired => "expired",
         _ => "failed",
     }
 }

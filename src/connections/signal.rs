@@ -1,32 +1,29 @@
-//! A signal to all connections of a layer, raised once: a drain, or an abort.
+//! A signal that is raised once, and that any number of tasks can wait for: a drain.
 
 use std::{
     future::{Future, poll_fn},
     pin::{Pin, pin},
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::atomic::{AtomicBool, Ordering},
     task::{Poll, Waker},
 };
 
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Notify;
 
-/// A signal that all connections of a layer can wait for. Clones share the same signal.
+/// A flag, and the tasks that wait for it.
 ///
-/// The token wakes the tasks that wait. Asking the token takes a lock that all connections share, so
-/// the flag beside it answers instead.
-#[derive(Clone, Debug, Default)]
+/// Those who only ask take no lock.
+#[derive(Debug, Default)]
 pub(crate) struct Signal {
-    raised: Arc<AtomicBool>,
-    token: CancellationToken,
+    raised: AtomicBool,
+    waiting: Notify,
 }
 
 impl Signal {
     pub(crate) fn raise(&self) {
         // The flag comes first, so that a woken task finds it raised.
-        self.raised.store(true, Ordering::Release);
-        self.token.cancel();
+        if !self.raised.swap(true, Ordering::AcqRel) {
+            self.waiting.notify_waiters();
+        }
     }
 
     pub(crate) fn is_raised(&self) -> bool {
@@ -34,16 +31,21 @@ impl Signal {
     }
 
     /// Waits until the signal is raised.
-    pub(crate) fn wait(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.token.clone().cancelled_owned()
+    pub(crate) async fn wait(&self) {
+        // It hears of everything from here on, polled or not. So the flag is asked after this.
+        let notified = self.waiting.notified();
+        if !self.is_raised() {
+            notified.await;
+        }
     }
 
     /// Waits for a future. Returns `None` if the signal is raised before the future is ready.
+    #[cfg(any(feature = "h2c", test))]
     pub(crate) async fn unless_raised<F>(&self, mut future: Pin<&mut F>) -> Option<F::Output>
     where
         F: Future,
     {
-        let mut raised = pin!(self.token.cancelled());
+        let mut notified = pin!(self.waiting.notified());
         let mut known: Option<Waker> = None;
         poll_fn(|cx| {
             if self.is_raised() {
@@ -52,10 +54,10 @@ impl Signal {
             if let Poll::Ready(output) = future.as_mut().poll(cx) {
                 return Poll::Ready(Some(output));
             }
-            // The token is polled, and its lock taken, only if the waker has changed.
+            // To register takes a lock. It is taken only if the waker has changed.
             if !known.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
                 known = Some(cx.waker().clone());
-                return raised.as_mut().poll(cx).map(|()| None);
+                return notified.as_mut().poll(cx).map(|()| None);
             }
             Poll::Pending
         })
@@ -81,7 +83,7 @@ mod tests {
         assert_pending!(forever.poll());
         assert!(!signal.is_raised());
 
-        signal.clone().raise();
+        signal.raise();
         signal.raise();
         assert!(signal.is_raised());
         assert!(wait.is_woken() && forever.is_woken());

@@ -3,7 +3,7 @@
 /// A snapshot of how many requests were switched, rejected, declined or failed.
 ///
 /// Counts start when the [`Connections`](crate::Connections) are made. A switched connection that
-/// fails later is counted twice: once as switched and once as failed, panicked or aborted.
+/// fails later is counted twice: once as switched and once as failed, panicked, aborted, idle or expired.
 ///
 /// See [`Connections::stats`](crate::Connections::stats) for an example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +21,9 @@ pub struct Stats {
     /// Requests that got a 503 because
     /// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) was reached.
     pub at_capacity: u64,
+    /// Requests that got a 429 because
+    /// [`UpgradeLayer::max_connections_per`](crate::UpgradeLayer::max_connections_per) was reached.
+    pub at_key_capacity: u64,
     /// Requests that got a 503 during a drain.
     pub drained: u64,
     /// Requests that got a 426, or another response that demands an upgrade, because of
@@ -32,12 +35,19 @@ pub struct Stats {
     /// [`UpgradeLayer::handshake_timeout`](crate::UpgradeLayer::handshake_timeout).
     pub timed_out: u64,
     /// Upgrades that failed with an [`UpgradeError`](crate::UpgradeError) of any other kind than
-    /// `TimedOut`, `Panicked` and `Aborted`, which have counts of their own.
+    /// `TimedOut`, `Panicked`, `Aborted`, `Idle` and `Expired`, which have counts of their own.
     pub failed: u64,
     /// Handlers that panicked, before or after the switch.
     pub panicked: u64,
-    /// Connections that [`Connections::shutdown`](crate::Connections::shutdown) aborted.
+    /// Connections that were aborted, by [`Connections::shutdown`](crate::Connections::shutdown) or by
+    /// [`Connection::abort`](crate::Connection::abort). Each counts when it has ended.
     pub aborted: u64,
+    /// Connections that were closed because of
+    /// [`UpgradeLayer::idle_timeout`](crate::UpgradeLayer::idle_timeout).
+    pub idle: u64,
+    /// Connections that were closed because they went on after their
+    /// [`UpgradeLayer::max_lifetime`](crate::UpgradeLayer::max_lifetime).
+    pub expired: u64,
 }
 
 /// How many requests with an offer no handler took over, by reason.
@@ -66,7 +76,8 @@ pub struct Declined {
     /// No handler [accepted](crate::UpgradeHandler::accepts) the request, or the inner service was
     /// asked and answered without a switch or a [`Rejection`](crate::Rejection).
     pub unaccepted: u64,
-    /// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) was reached with
+    /// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) or
+    /// [`max_connections_per`](crate::UpgradeLayer::max_connections_per) was reached with
     /// [`AtCapacity::Forward`](crate::AtCapacity::Forward) set. Or it was reached, or a drain had
     /// begun, and the handler's protocol is [optional](crate::UpgradeHandler::is_optional).
     pub capacity: u64,

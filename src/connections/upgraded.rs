@@ -1,7 +1,5 @@
 //! The connection after the switch.
 
-#[cfg(feature = "h2c")]
-use std::time::Duration;
 use std::{
     future::Future,
     io::{self, IoSlice},
@@ -14,9 +12,12 @@ use bytes::Bytes;
 use hyper_util::{rt::TokioIo, server::conn::auto};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-#[cfg(feature = "h2c")]
-use super::signal::Signal;
-use super::{close::close, session::Session};
+use super::{
+    close::close,
+    connection::Connection,
+    control::{Control, Waiter},
+    session::Session,
+};
 use crate::negotiation::protocol::Protocol;
 
 /// A connection that was switched to another protocol: read and write it with tokio's [`AsyncRead`]
@@ -79,36 +80,41 @@ use crate::negotiation::protocol::Protocol;
 /// ```
 #[derive(Debug)]
 pub struct Upgraded {
-    io: TokioIo<hyper::upgrade::Upgraded>,
-    meter: Meter,
+    /// `None` after an abort.
+    open: Option<Open>,
+    control: Arc<Control>,
 }
 
-/// Counts bytes, and reports them when the connection is dropped.
+/// As the HTTP server hands it over.
+type Io = TokioIo<hyper::upgrade::Upgraded>;
+
 #[derive(Debug)]
-struct Meter {
+struct Open {
+    io: Io,
     session: Arc<Session>,
-    read: u64,
-    written: u64,
-}
-
-impl Drop for Meter {
-    fn drop(&mut self) {
-        self.session.transferred(self.read, self.written);
-    }
 }
 
 impl Upgraded {
     pub(crate) fn new(io: hyper::upgrade::Upgraded, session: Arc<Session>) -> Self {
-        Self { io: TokioIo::new(io), meter: Meter { session, read: 0, written: 0 } }
+        let control = Arc::clone(session.control());
+        Self { open: Some(Open { io: TokioIo::new(io), session }), control }
     }
 
     /// Returns the protocol that was negotiated.
     pub fn protocol(&self) -> &Protocol<'static> {
-        self.meter.session.protocol()
+        self.control.protocol()
     }
 
-    /// Waits until [`Connections::drain`](crate::Connections::drain) is called. The handler should
-    /// then end its protocol and close the connection.
+    /// Returns a handle for this connection, as [`Connections::list`](crate::Connections::list) returns it
+    /// to others.
+    ///
+    /// See [`Connection`] for an example.
+    pub fn connection(&self) -> Connection {
+        Connection::new(Arc::clone(&self.control))
+    }
+
+    /// Waits until the connection is told to end, by [`Connections::drain`](crate::Connections::drain) or
+    /// by [`Connection::drain`]. The handler should then end its protocol and close the connection.
     ///
     /// The future does not borrow the connection. A handler can wait for it while it reads, or take it
     /// before it moves the connection elsewhere.
@@ -143,12 +149,12 @@ impl Upgraded {
     /// # drop(switch);
     /// ```
     pub fn draining(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        self.meter.session.draining().wait()
+        self.connection().draining()
     }
 
-    /// Whether [`Connections::drain`](crate::Connections::drain) was called.
+    /// Whether the connection was told to end.
     pub fn is_draining(&self) -> bool {
-        self.meter.session.draining().is_raised()
+        self.control.draining().is_raised()
     }
 
     /// Closes the connection so that the client receives everything that was written.
@@ -192,17 +198,8 @@ impl Upgraded {
     /// # drop(switch);
     /// ```
     pub async fn close(&mut self) -> io::Result<()> {
-        close(&mut self.io, self.meter.written).await
-    }
-
-    #[cfg(feature = "h2c")]
-    pub(crate) fn handshake_timeout(&self) -> Duration {
-        self.meter.session.handshake_timeout()
-    }
-
-    #[cfg(feature = "h2c")]
-    pub(crate) fn drain_signal(&self) -> &Signal {
-        self.meter.session.draining()
+        let written = self.control.written();
+        close(self, written).await
     }
 
     /// Returns the IO that the HTTP server was given, and the bytes that the server had read ahead
@@ -241,9 +238,13 @@ impl Upgraded {
     where
         T: AsyncRead + AsyncWrite + Unpin + 'static,
     {
-        let Self { io, meter } = self;
+        let Self { open, control } = self;
+        let Some(Open { io, session }) = open else {
+            return Err(Self { open, control });
+        };
         let downcast = |io: TokioIo<T>, read_ahead| {
-            let protocol = meter.session.protocol().clone();
+            control.unwatch();
+            let protocol = control.protocol().clone();
             Downcast { io: io.into_inner(), read_ahead, protocol }
         };
         // The `auto` builder wraps the IO in a type that only its own `downcast` can remove.
@@ -251,9 +252,43 @@ impl Upgraded {
             Ok(parts) => Ok(downcast(parts.io, parts.read_buf)),
             Err(io) => match io.downcast() {
                 Ok(parts) => Ok(downcast(parts.io, parts.read_buf)),
-                Err(io) => Err(Self { io: TokioIo::new(io), meter }),
+                Err(io) => {
+                    Err(Self { open: Some(Open { io: TokioIo::new(io), session }), control })
+                }
             },
         }
+    }
+
+    /// Polls the IO, and has the task woken by an abort as well. After an abort, closes it and fails.
+    fn poll_io<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        waiter: Waiter,
+        poll: impl FnOnce(Pin<&mut Io>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if let Some(Open { io, .. }) = &mut self.open {
+            if self.control.is_open() {
+                let polled = poll(Pin::new(io), cx);
+                if polled.is_ready() || self.control.is_open_or_wakes(waiter, cx.waker()) {
+                    return polled;
+                }
+            }
+        }
+        // The place goes with it.
+        self.open = None;
+        Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+    }
+
+    fn poll_written(
+        &mut self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(Pin<&mut Io>, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        let written = self.poll_io(cx, Waiter::Writer, poll);
+        if let Poll::Ready(Ok(bytes)) = written {
+            self.control.add_written(bytes);
+        }
+        written
     }
 }
 
@@ -278,18 +313,9 @@ impl AsyncRead for Upgraded {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.io).poll_read(cx, buf);
-        self.meter.read += (buf.filled().len() - before) as u64;
+        let read = self.poll_io(cx, Waiter::Reader, |io, cx| io.poll_read(cx, buf));
+        self.control.add_read(buf.filled().len() - before);
         read
-    }
-}
-
-impl Upgraded {
-    fn written(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if let Poll::Ready(Ok(bytes)) = written {
-            self.meter.written += bytes as u64;
-        }
-        written
     }
 }
 
@@ -299,16 +325,15 @@ impl AsyncWrite for Upgraded {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write(cx, buf);
-        self.written(written)
+        self.poll_written(cx, |io, cx| io.poll_write(cx, buf))
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        self.poll_io(cx, Waiter::Writer, AsyncWrite::poll_flush)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        self.poll_io(cx, Waiter::Writer, AsyncWrite::poll_shutdown)
     }
 
     fn poll_write_vectored(
@@ -316,11 +341,10 @@ impl AsyncWrite for Upgraded {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
-        self.written(written)
+        self.poll_written(cx, |io, cx| io.poll_write_vectored(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.io.is_write_vectored()
+        self.open.as_ref().is_some_and(|open| open.io.is_write_vectored())
     }
 }

@@ -33,7 +33,7 @@
 //!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: switched
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=704.693209ms read=8 written=14
 //!  INFO tower_upgrade: turned away outcome="drained" protocol=websocket method=GET path="/ws"
-//!  WARN upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: the connection was still open at the shutdown deadline and was aborted kind=Aborted
+//!  WARN upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: the connection was aborted, by a shutdown at its deadline or by its handle kind=Aborted
 //!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: ended duration=2.204606586s read=0 written=0
 //! ```
 //!

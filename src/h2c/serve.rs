@@ -73,9 +73,10 @@ where
     S: StreamService,
 {
     let Serving { opening, http2, idle_timeout: idle, max_age: age } = serving;
-    let limits = Limits { preface: io.handshake_timeout(), idle, age };
+    let handle = io.connection();
+    let control = handle.control();
+    let limits = Limits { preface: control.handshake_timeout(), idle, age };
     let activity = Arc::clone(streams.activity());
-    let draining = io.drain_signal().clone();
     let end = {
         let spliced = TokioIo::new(Spliced::new(&mut io, opening, Arc::clone(&activity)));
         let mut connection = pin!(http2.serve_connection(spliced, streams));
@@ -89,7 +90,7 @@ where
             }
             clock.as_mut().poll_strike(cx).map(Step::Strike)
         });
-        match draining.unless_raised(pin!(serve)).await {
+        match control.draining().unless_raised(pin!(serve)).await {
             Some(Step::Ended(end)) => outcome(end),
             Some(Step::Strike(Strike::NoPreface)) => Err(NO_PREFACE.into()),
             Some(Step::Strike(_)) | None => {

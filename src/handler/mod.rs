@@ -6,13 +6,13 @@ pub(crate) mod narrowed;
 pub(crate) mod rejection;
 pub(crate) mod switch;
 
-use std::future::Future;
+use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, request};
 
 use self::{
-    narrowed::{When, WithBodyLimit},
+    narrowed::{When, WithBodyLimit, WithMaxLifetime},
     rejection::Rejection,
     switch::Switch,
 };
@@ -270,6 +270,35 @@ pub trait UpgradeHandler: Send + Sync + 'static {
         Self: Sized,
     {
         WithBodyLimit { handler: self, bytes, chunked: true }
+    }
+
+    /// Limits how long the connections of this handler may live, in place of
+    /// [`UpgradeLayer::max_lifetime`](crate::UpgradeLayer::max_lifetime); see there for what happens then.
+    ///
+    /// A handler that sets [`Switch::max_lifetime`] itself keeps its limit.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use bytes::Bytes;
+    /// use http::Request;
+    /// use tower_upgrade::{Switch, UpgradeHandler, UpgradeLayer, Upgraded};
+    ///
+    /// let feed = |_: Request<Bytes>| async { Switch::to(|_: Upgraded| async {}) };
+    /// let admin = feed.clone().with_max_lifetime(Duration::from_secs(15 * 60));
+    /// let layer = UpgradeLayer::new()
+    ///     .on("feed", feed)
+    ///     .on("admin", admin)
+    ///     .max_lifetime(Duration::from_secs(24 * 60 * 60));
+    /// # let _ = layer;
+    /// ```
+    fn with_max_lifetime(self, lifetime: Duration) -> WithMaxLifetime<Self>
+    where
+        Self: Sized,
+    {
+        WithMaxLifetime { handler: self, lifetime }
     }
 }
 

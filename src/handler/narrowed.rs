@@ -1,6 +1,6 @@
-//! Handlers that are narrowed: to some requests, or to another limit of their bodies.
+//! Handlers that are narrowed: to some requests, or to other limits of their bodies and connections.
 
-use std::{fmt, future::Future};
+use std::{fmt, future::Future, time::Duration};
 
 use bytes::Bytes;
 use http::{Request, request};
@@ -92,5 +92,40 @@ where
         request: Request<Bytes>,
     ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
         self.handler.upgrade(request)
+    }
+}
+
+/// A handler with its own limit for the life of connections.
+///
+/// Made by [`UpgradeHandler::with_max_lifetime`]; see there for an example.
+#[derive(Clone, Copy, Debug)]
+pub struct WithMaxLifetime<H> {
+    pub(super) handler: H,
+    pub(super) lifetime: Duration,
+}
+
+impl<H> UpgradeHandler for WithMaxLifetime<H>
+where
+    H: UpgradeHandler,
+{
+    fn accepts(&self, head: &request::Parts, protocol: &Protocol<'_>) -> bool {
+        self.handler.accepts(head, protocol)
+    }
+
+    fn body_limit(&self) -> usize {
+        self.handler.body_limit()
+    }
+
+    fn is_optional(&self) -> bool {
+        self.handler.is_optional()
+    }
+
+    fn reads_chunked_body(&self) -> bool {
+        self.handler.reads_chunked_body()
+    }
+
+    async fn upgrade(&self, request: Request<Bytes>) -> Result<Switch, Rejection> {
+        let switch = self.handler.upgrade(request).await?;
+        Ok(switch.or_max_lifetime(self.lifetime))
     }
 }

@@ -5,6 +5,7 @@ use std::{
     future::Future,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use http::{
@@ -15,7 +16,7 @@ use pin_project_lite::pin_project;
 
 use super::answer::Link;
 use crate::{
-    connections::upgraded::Upgraded,
+    connections::{clock::Limits, upgraded::Upgraded},
     error::BoxError,
     negotiation::{Offered, protocol::Protocol},
 };
@@ -74,6 +75,7 @@ use crate::{
 pub struct Switch {
     pub(super) headers: HeaderMap,
     protocols: Option<String>,
+    max_lifetime: Option<Duration>,
     run: Run,
     /// Leads to the layer that waits for the inner service's answer, if it is known.
     pub(super) link: Option<Link>,
@@ -129,6 +131,7 @@ impl Switch {
         Self {
             headers: HeaderMap::new(),
             protocols: None,
+            max_lifetime: None,
             run: Box::new(|io| Box::pin(End { run: run(io) })),
             link: None,
         }
@@ -223,6 +226,36 @@ impl Switch {
         self
     }
 
+    /// Limits how long this connection may live, in place of
+    /// [`UpgradeLayer::max_lifetime`](crate::UpgradeLayer::max_lifetime); see there for what happens then.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_upgrade::{Switch, Upgraded};
+    ///
+    /// // A session that is known to end in an hour.
+    /// let switch = Switch::to(|_io: Upgraded| async {}).max_lifetime(Duration::from_secs(60 * 60));
+    /// # drop(switch);
+    /// ```
+    pub fn max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_lifetime = Some(lifetime);
+        self
+    }
+
+    /// Sets the limit unless there is one.
+    pub(super) fn or_max_lifetime(mut self, lifetime: Duration) -> Self {
+        self.max_lifetime.get_or_insert(lifetime);
+        self
+    }
+
+    /// Returns the limits of the connection, where the layer has these.
+    pub(crate) fn limits(&self, layer: Limits) -> Limits {
+        Limits { lifetime: self.max_lifetime.or(layer.lifetime), ..layer }
+    }
+
     /// Divides the switch into the headers of the 101 and the function that runs after it.
     pub(crate) fn into_parts(
         self,
@@ -244,10 +277,11 @@ impl Switch {
 
 impl fmt::Debug for Switch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { headers, protocols, run: _, link: _ } = self;
+        let Self { headers, protocols, max_lifetime, run: _, link: _ } = self;
         f.debug_struct("Switch")
             .field("headers", headers)
             .field("protocols", protocols)
+            .field("max_lifetime", max_lifetime)
             .finish_non_exhaustive()
     }
 }

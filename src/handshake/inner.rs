@@ -10,6 +10,7 @@ use hyper::upgrade::OnUpgrade;
 
 use super::{Settings, deadline, offered, plain, switching::Switching, token::Token, turn_away};
 use crate::{
+    connections::admission::Admission,
     error::UpgradeErrorKind,
     handler::{
         answer::{Carried, Link, Slot, Yes},
@@ -36,7 +37,9 @@ struct Question {
     head: request::Parts,
     mechanism: Mechanism,
     offer: Offered,
-    settings: Settings,
+    /// Of the whole head, of which only a part is kept.
+    admission: Admission,
+    settings: Arc<Settings>,
 }
 
 impl Asked {
@@ -47,20 +50,29 @@ impl Asked {
         on_upgrade: OnUpgrade,
         mechanism: Mechanism,
         protocol: Protocol<'static>,
-        settings: Settings,
+        settings: Arc<Settings>,
     ) -> Self {
         let (mut reported, ()) = Request::new(()).into_parts();
         reported.method = head.method.clone();
         reported.uri = head.uri.clone();
         reported.version = head.version;
+        let admission = settings.admissions.ask(head);
         let offer = offered(head, mechanism, &protocol);
         let slot = Slot::new(protocol.clone());
         head.extensions.insert(protocol);
         head.extensions.insert::<Link>(slot.link());
         let token = head.extensions.get().cloned().filter(Token::is_valid);
-        let question =
-            Question { slot, on_upgrade, token, head: reported, mechanism, offer, settings };
-        Self { question: Some(question), alive: Arc::new(()) }
+        let question = Some(Question {
+            slot,
+            on_upgrade,
+            token,
+            head: reported,
+            mechanism,
+            offer,
+            admission,
+            settings,
+        });
+        Self { question, alive: Arc::new(()) }
     }
 
     /// Returns the response to send in place of the inner service's, if that was a yes.
@@ -116,17 +128,15 @@ impl Question {
         response: &mut Response<B>,
         alive: Weak<()>,
     ) -> Response<OwnBody> {
-        let Self { slot, on_upgrade, token, head, mechanism, offer, settings } = self;
-        let observer = &settings.observer;
+        let Self { slot, on_upgrade, token, head, mechanism, offer, admission, settings } = self;
         // Only now, or plain pages on the same path would be turned away as well.
-        let place = match settings.reserve() {
-            Ok(place) => place,
+        let session = match settings.begin(slot.protocol(), &head, admission) {
+            Ok(session) => Arc::new(session),
             Err(no_place) => {
-                observer.turned_away(no_place, slot.protocol(), &head);
+                settings.observer.turned_away(no_place, slot.protocol(), &head);
                 return turn_away(no_place, Length::Exactly(0), mechanism);
             }
         };
-        let session = Arc::new(settings.begin(place, slot.protocol().clone(), &head));
         let Some(mut switch) = switch else {
             session.failed(UpgradeErrorKind::Switch, Some(TWICE.into()));
             return plain(StatusCode::INTERNAL_SERVER_ERROR);
@@ -134,7 +144,8 @@ impl Question {
         for (name, value) in response.headers() {
             switch = switch.header(name.clone(), value.clone());
         }
-        let switching = Switching { on_upgrade, token, mechanism, session };
+        let limits = settings.limits;
+        let switching = Switching { on_upgrade, token, mechanism, limits, session };
         let mut switched = switching.to(switch, &offer, alive, deadline(settings.timeout));
         // Outer layers may look for what the inner service left them there.
         *switched.extensions_mut() = mem::take(response.extensions_mut());

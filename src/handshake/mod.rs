@@ -25,7 +25,10 @@ use tokio::time::{Instant, timeout_at};
 use self::switching::{CatchPanic, Switching};
 use crate::{
     connections::{
-        NoPlace, Place,
+        NoPlace,
+        admission::{Admission, Admissions},
+        clock::Limits,
+        control::Control,
         session::{FOREVER, Observer, Session},
     },
     error::{BoxError, UpgradeErrorKind},
@@ -33,32 +36,42 @@ use crate::{
     negotiation::{Mechanism, Offered, length::Length, protocol::Protocol},
 };
 
-/// The settings of all handshakes of a layer.
+/// The settings of all handshakes of a layer, and of the connections that come of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) observer: Observer,
     pub(crate) max_connections: usize,
+    pub(crate) admissions: Admissions,
     pub(crate) timeout: Duration,
+    pub(crate) limits: Limits,
 }
 
 impl Settings {
-    pub(crate) fn reserve(&self) -> Result<Place, NoPlace> {
-        self.observer.connections.reserve(self.max_connections)
-    }
-
+    /// Takes a place for a request.
     pub(crate) fn begin(
         &self,
-        place: Place,
-        protocol: Protocol<'static>,
+        protocol: &Protocol<'_>,
         head: &request::Parts,
-    ) -> Session {
-        self.observer.begin(place, protocol, head, self.timeout)
+        admission: Admission,
+    ) -> Result<Session, NoPlace> {
+        let Admission { claims, attached } = admission;
+        let control =
+            |id| Control::new(id, protocol.clone().into_owned(), head, self.timeout, attached);
+        let connections = &self.observer.connections;
+        let place = connections.reserve(self.max_connections, claims, control)?;
+        Ok(self.observer.begin(place, head))
     }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { observer: Observer::default(), max_connections: usize::MAX, timeout: TIMEOUT }
+        Self {
+            observer: Observer::default(),
+            max_connections: usize::MAX,
+            admissions: Admissions::default(),
+            timeout: TIMEOUT,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -92,7 +105,7 @@ impl Handshake {
             session.failed(UpgradeErrorKind::Aborted, None);
             closing(StatusCode::SERVICE_UNAVAILABLE, mechanism)
         };
-        session.aborting().unless_raised(pin!(response)).await.unwrap_or_else(aborted)
+        session.control().unless_aborted(pin!(response)).await.unwrap_or_else(aborted)
     }
 
     async fn decide<B>(
@@ -222,11 +235,16 @@ pub(crate) fn turn_away(
     mechanism: Mechanism,
 ) -> Response<OwnBody> {
     // RFC 9110 §10.1.1 wants it said if a body is left unread.
-    let mut response = match no_place {
-        NoPlace::Full if length.is_zero() => plain(StatusCode::SERVICE_UNAVAILABLE),
-        NoPlace::Full | NoPlace::Draining => closing(StatusCode::SERVICE_UNAVAILABLE, mechanism),
+    let status = match no_place {
+        NoPlace::Full | NoPlace::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        // RFC 6585 §4.
+        NoPlace::FullForKey => StatusCode::TOO_MANY_REQUESTS,
     };
-    if no_place == NoPlace::Full {
+    let mut response = match no_place {
+        NoPlace::Full | NoPlace::FullForKey if length.is_zero() => plain(status),
+        _ => closing(status, mechanism),
+    };
+    if no_place != NoPlace::Draining {
         response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
     }
     response

@@ -26,7 +26,12 @@ use super::{
 };
 use crate::{
     connect,
-    connections::{session::Session, task, upgraded::Upgraded},
+    connections::{
+        clock::{Limited, Limits},
+        session::Session,
+        task,
+        upgraded::Upgraded,
+    },
     error::{BoxError, UpgradeErrorKind},
     handler::{
         rejection::OwnBody,
@@ -41,6 +46,8 @@ pub(crate) struct Switching {
     /// The outermost layer's, if there is one.
     pub(crate) token: Option<Token>,
     pub(crate) mechanism: Mechanism,
+    /// The layer's, for switches that have none of their own.
+    pub(crate) limits: Limits,
     pub(crate) session: Arc<Session>,
 }
 
@@ -53,7 +60,8 @@ impl Switching {
         alive: Weak<()>,
         deadline: Instant,
     ) -> Response<OwnBody> {
-        let Self { on_upgrade, token, mechanism, session } = self;
+        let Self { on_upgrade, token, mechanism, limits, session } = self;
+        let limits = switch.limits(limits);
         let (mut headers, run) = match switch.into_parts(session.protocol(), offer) {
             Ok(parts) => parts,
             Err(error) => {
@@ -91,6 +99,7 @@ impl Switching {
         // hyper hands over the connection only after it has written the response, so nobody could
         // wait for it here.
         let connection = connection(Arc::clone(&session), sent, deadline, run);
+        let connection = Limited::new(session.control(), limits, connection);
         task::spawn(session.instrument(connection));
         let mut response = Response::new(body);
         *response.status_mut() = status;
@@ -112,7 +121,7 @@ async fn connection(session: Arc<Session>, sent: Sent, deadline: Instant, run: R
             run(io).await.map_err(|error| (UpgradeErrorKind::Handler, Some(error)))
         }
     });
-    let (kind, source) = match session.aborting().unless_raised(connection).await {
+    let (kind, source) = match session.control().unless_aborted(connection).await {
         Some(Ok(Ok(()))) => return,
         Some(Ok(Err(failure))) => failure,
         Some(Err(panic)) => (UpgradeErrorKind::Panicked, Some(panic)),

@@ -1,6 +1,6 @@
 //! What a layer was told: its registrations, and what goes for all of them.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use http::request;
 
@@ -25,7 +25,8 @@ pub(crate) struct Config {
     pub(crate) preference: Preference,
     pub(crate) at_capacity: AtCapacity,
     pub(crate) policies: Policies,
-    pub(crate) handshakes: Settings,
+    /// In an `Arc`, for the requests that the inner service is asked about.
+    pub(crate) handshakes: Arc<Settings>,
 }
 
 impl Config {
@@ -36,7 +37,8 @@ impl Config {
 }
 
 /// The treatment of a request that a handler would take over when
-/// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) is reached.
+/// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) or
+/// [`UpgradeLayer::max_connections_per`](crate::UpgradeLayer::max_connections_per) is reached.
 ///
 /// A request for an [optional](crate::UpgradeHandler::is_optional) protocol, such as h2c, is always
 /// forwarded.
@@ -80,7 +82,8 @@ impl Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AtCapacity {
-    /// It is answered with 503 and `Retry-After: 1`, in seconds. The default.
+    /// It is answered with 503 and `Retry-After: 1`, in seconds, or with 429 if
+    /// [`UpgradeLayer::max_connections_per`](crate::UpgradeLayer::max_connections_per) is reached. The default.
     #[default]
     Refuse,
     /// The inner service answers it, as if no handler had accepted.

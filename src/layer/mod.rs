@@ -5,6 +5,7 @@ pub(crate) mod body;
 pub(crate) mod config;
 mod forwarding;
 pub(crate) mod future;
+mod limits;
 pub(crate) mod make;
 pub(crate) mod none;
 pub(crate) mod outermost;
@@ -24,6 +25,7 @@ use self::{
 };
 use crate::{
     handler::{UpgradeHandler, boxed::BoxedHandler, rejection::OwnBody},
+    handshake::Settings,
     negotiation::protocol::Pattern,
 };
 
@@ -304,6 +306,10 @@ impl<M> UpgradeLayer<M> {
 
     pub(super) fn config_mut(&mut self) -> &mut Config {
         Arc::make_mut(&mut self.config)
+    }
+
+    pub(super) fn handshakes_mut(&mut self) -> &mut Settings {
+        Arc::make_mut(&mut self.config_mut().handshakes)
     }
 }
 

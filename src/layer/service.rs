@@ -150,35 +150,37 @@ impl<S, M> Upgrade<S, M> {
         };
         let Some(handler) = &registration.handler else {
             let protocol = protocol.into_owned();
-            let settings = config.handshakes.clone();
+            let settings = Arc::clone(&config.handshakes);
             config.policies.prepare_asked(&mut head, mechanism, &protocol);
             let asked = Asked::new(&mut head, on_upgrade, mechanism, protocol, settings);
             let advertise = config.policies.advertises_to(&head).then(|| Arc::clone(&self.config));
             let inner = self.inner.call(Request::from_parts(head, body));
             return Route::watched(inner, Some(asked), advertise);
         };
-        let place = match config.handshakes.reserve() {
-            Ok(place) => place,
+        let settings = &config.handshakes;
+        let admission = settings.admissions.ask(&head);
+        let session = match settings.begin(&protocol, &head, admission) {
+            Ok(session) => Arc::new(session),
             Err(no_place) => {
                 let forward =
-                    no_place == NoPlace::Full && config.at_capacity == AtCapacity::Forward;
+                    no_place != NoPlace::Draining && config.at_capacity == AtCapacity::Forward;
                 if (forward || handler.is_optional()) && !config.policies.required {
                     return self.decline(Decline::Capacity, head, body);
                 }
-                config.handshakes.observer.turned_away(no_place, &protocol, &head);
+                settings.observer.turned_away(no_place, &protocol, &head);
                 return Route::answered(handshake::turn_away(no_place, length, mechanism));
             }
         };
-        let protocol = protocol.into_owned();
         head.extensions.remove::<OnUpgrade>();
         let handshake = Handshake {
             handler: handler.clone(),
-            timeout: config.handshakes.timeout,
+            timeout: settings.timeout,
             switching: Switching {
                 on_upgrade,
                 token: head.extensions.remove::<Token>().filter(Token::is_valid),
                 mechanism,
-                session: Arc::new(config.handshakes.begin(place, protocol, &head)),
+                limits: settings.limits,
+                session,
             },
         };
         Route::handshake(|alive| handshake.respond(head, body, length, alive))

@@ -75,7 +75,7 @@ impl<M> UpgradeLayer<M> {
     where
         F: Fn(UpgradeError) + Send + Sync + 'static,
     {
-        self.config_mut().handshakes.observer.on_failure = OnFailure::new(callback);
+        self.handshakes_mut().observer.on_failure = OnFailure::new(callback);
         self
     }
 
@@ -104,7 +104,7 @@ impl<M> UpgradeLayer<M> {
     /// assert!(admin.connections().is_draining() && public.connections().is_draining());
     /// ```
     pub fn with_connections(mut self, connections: Connections) -> Self {
-        self.config_mut().handshakes.observer.connections = connections;
+        self.handshakes_mut().observer.connections = connections;
         self
     }
 
@@ -113,12 +113,12 @@ impl<M> UpgradeLayer<M> {
     ///
     /// [`at_capacity`](Self::at_capacity) says what happens to one more.
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.config_mut().handshakes.max_connections = connections;
+        self.handshakes_mut().max_connections = connections;
         self
     }
 
-    /// Sets what happens to a request when [`max_connections`](Self::max_connections) is reached.
-    /// The default is [`AtCapacity::Refuse`].
+    /// Sets what happens to a request when [`max_connections`](Self::max_connections) or
+    /// [`max_connections_per`](Self::max_connections_per) is reached. The default is [`AtCapacity::Refuse`].
     pub fn at_capacity(mut self, at_capacity: AtCapacity) -> Self {
         self.config_mut().at_capacity = at_capacity;
         self
@@ -167,7 +167,7 @@ impl<M> UpgradeLayer<M> {
     /// # }
     /// ```
     pub fn handshake_timeout(mut self, timeout: Duration) -> Self {
-        self.config_mut().handshakes.timeout = timeout;
+        self.handshakes_mut().timeout = timeout;
         self
     }
 }

@@ -12,6 +12,8 @@ pub(crate) fn outcome(_: &Protocol<'_>, _: &'static str) {}
 
 pub(crate) fn rejected(_: &Protocol<'_>, _: Option<&'static str>) {}
 
-pub(crate) fn active(_: &Protocol<'_>, _: f64) {}
+pub(crate) fn begun(_: &Protocol<'_>) {}
+
+pub(crate) fn ended(_: &Protocol<'_>) {}
 
 pub(crate) fn duration(_: &Protocol<'_>, _: Duration) {}

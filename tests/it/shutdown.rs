@@ -127,7 +127,7 @@ async fn connections_that_are_open_at_the_deadline_are_aborted() {
     }
     let stats = layer.connections().stats();
     assert_eq!((stats.active, stats.aborted, stats.failed, stats.switched), (0, 3, 0, 4));
-    let left = "failed stuck Aborted: the connection was still open at the shutdown deadline and was aborted";
+    let left = "failed stuck Aborted: the connection was aborted, by a shutdown at its deadline or by its handle";
     assert_eq!(log.count(left), 2);
     assert_eq!(log.count("failed late Aborted"), 1);
 }

@@ -267,7 +267,7 @@ async fn a_drain_tells_the_handler_and_an_abort_ends_the_stream() {
     let shutdown = shutdown.await.unwrap();
     assert_eq!((shutdown.finished, shutdown.aborted, connections.active()), (1, 1, 0));
     assert_eq!(deaf.receive().await, (String::new(), true));
-    let aborted = "failed deaf Aborted: the connection was still open at the shutdown deadline and was aborted";
+    let aborted = "failed deaf Aborted: the connection was aborted, by a shutdown at its deadline or by its handle";
     assert_eq!(log.take(), [aborted]);
 }
 

@@ -1,0 +1,275 @@
+//! The control block of a connection: what is known about it, and how it is told to end.
+
+use std::{
+    future::{Future, poll_fn},
+    pin::Pin,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{
+            AtomicU8, AtomicU64, AtomicUsize,
+            Ordering::{AcqRel, Acquire, Relaxed},
+        },
+    },
+    task::{Poll, Waker},
+    time::Duration,
+};
+
+use atomic_waker::AtomicWaker;
+use http::{Extensions, Method, request};
+use tokio::time::Instant;
+
+use super::signal::Signal;
+use crate::{error::UpgradeErrorKind, negotiation::protocol::Protocol};
+
+/// What a connection shares with those who list it and end it. It does not hold the connection's IO or its
+/// place, so that nobody who holds it delays the end.
+#[derive(Debug)]
+pub(crate) struct Control {
+    id: u64,
+    protocol: Protocol<'static>,
+    method: Method,
+    path: Box<str>,
+    since: Instant,
+    /// Where the registry has it. Written and read under the registry's lock.
+    index: AtomicUsize,
+    /// In milliseconds. Here it takes no room, beside the state.
+    #[cfg_attr(not(feature = "h2c"), expect(dead_code, reason = "h2c alone asks for it"))]
+    handshake_timeout: u32,
+    /// [`OPEN`], [`ENDED`], or an [`Abort`].
+    state: AtomicU8,
+    draining: Signal,
+    /// The tasks that an abort wakes, by [`Waiter`].
+    waiters: [AtomicWaker; 3],
+    read: AtomicU64,
+    written: AtomicU64,
+    /// When the last byte was read or written, in microseconds since the beginning, or [`UNWATCHED`].
+    active: AtomicU64,
+    attached: Mutex<Extensions>,
+}
+
+/// Why a connection is closed whatever it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Abort {
+    /// A shutdown is at its deadline, or somebody wants it.
+    Requested = 2,
+    /// No byte was read or written for too long.
+    Idle = 3,
+    /// It is too old, and did not end although it was told to.
+    Expired = 4,
+}
+
+impl Abort {
+    pub(crate) fn kind(self) -> UpgradeErrorKind {
+        match self {
+            Self::Requested => UpgradeErrorKind::Aborted,
+            Self::Idle => UpgradeErrorKind::Idle,
+            Self::Expired => UpgradeErrorKind::Expired,
+        }
+    }
+}
+
+/// Those who wait while a connection is open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Waiter {
+    /// The task that runs the handler.
+    Task = 0,
+    /// A task that reads from the connection.
+    Reader = 1,
+    /// A task that writes to it.
+    Writer = 2,
+}
+
+const OPEN: u8 = 0;
+const ENDED: u8 = 1;
+
+/// No idle timeout looks at the connection, so nobody has to know when it was active.
+const UNWATCHED: u64 = u64::MAX;
+
+/// How many bytes of a path are kept.
+const PATH: usize = 256;
+
+impl Control {
+    pub(crate) fn new(
+        id: u64,
+        protocol: Protocol<'static>,
+        head: &request::Parts,
+        handshake_timeout: Duration,
+        attached: Extensions,
+    ) -> Self {
+        // A copy: a clone of the URI could keep the buffer alive that the request was read into.
+        let path = head.uri.path();
+        let mut end = path.len().min(PATH);
+        while !path.is_char_boundary(end) {
+            end -= 1;
+        }
+        Self {
+            id,
+            protocol,
+            method: head.method.clone(),
+            path: path[..end].into(),
+            since: Instant::now(),
+            index: AtomicUsize::new(0),
+            handshake_timeout: u32::try_from(handshake_timeout.as_millis()).unwrap_or(u32::MAX),
+            state: AtomicU8::new(OPEN),
+            draining: Signal::default(),
+            waiters: <[AtomicWaker; 3]>::default(),
+            read: AtomicU64::new(0),
+            written: AtomicU64::new(0),
+            active: AtomicU64::new(UNWATCHED),
+            attached: Mutex::new(attached),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn protocol(&self) -> &Protocol<'static> {
+        &self.protocol
+    }
+
+    pub(crate) fn method(&self) -> &Method {
+        &self.method
+    }
+
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
+    pub(crate) fn since(&self) -> Instant {
+        self.since
+    }
+
+    pub(super) fn index(&self) -> usize {
+        self.index.load(Relaxed)
+    }
+
+    pub(super) fn set_index(&self, index: usize) {
+        self.index.store(index, Relaxed);
+    }
+
+    #[cfg(feature = "h2c")]
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        Duration::from_millis(self.handshake_timeout.into())
+    }
+
+    pub(crate) fn attached(&self) -> MutexGuard<'_, Extensions> {
+        self.attached.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // Telling the connection to end.
+
+    pub(crate) fn draining(&self) -> &Signal {
+        &self.draining
+    }
+
+    /// Tells the connection to end, unless it has ended.
+    pub(crate) fn drain(&self) {
+        if self.is_open() {
+            self.draining.raise();
+        }
+    }
+
+    /// Has the connection closed, unless it has ended or is being closed.
+    pub(crate) fn abort(&self, why: Abort) {
+        if self.state.compare_exchange(OPEN, why as u8, AcqRel, Acquire).is_ok() {
+            for waiter in &self.waiters {
+                waiter.wake();
+            }
+        }
+    }
+
+    /// Notes that the connection has ended. Returns why it was aborted, if it was.
+    pub(crate) fn end(&self) -> Option<Abort> {
+        self.state.compare_exchange(OPEN, ENDED, AcqRel, Acquire).ok();
+        // A clock may wait for this. The others would keep their tasks alive as long as there are handles.
+        let [task, reader, writer] = &self.waiters;
+        task.wake();
+        drop((reader.take(), writer.take()));
+        self.aborted()
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.state.load(Acquire) == OPEN
+    }
+
+    /// Returns why the connection is aborted, if it is.
+    pub(crate) fn aborted(&self) -> Option<Abort> {
+        let state = self.state.load(Acquire);
+        [Abort::Requested, Abort::Idle, Abort::Expired].into_iter().find(|&why| why as u8 == state)
+    }
+
+    /// Has the task woken when the connection is aborted or has ended. Returns whether it still is open;
+    /// otherwise the task may not be woken.
+    pub(crate) fn is_open_or_wakes(&self, waiter: Waiter, waker: &Waker) -> bool {
+        // In this order, or an abort in between would wake nobody.
+        self.waiters[waiter as usize].register(waker);
+        self.is_open()
+    }
+
+    /// Waits for a future. Returns `None` if the connection is aborted before the future is ready.
+    pub(crate) async fn unless_aborted<F>(&self, mut future: Pin<&mut F>) -> Option<F::Output>
+    where
+        F: Future,
+    {
+        poll_fn(|cx| {
+            if !self.is_open() {
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(output) = future.as_mut().poll(cx) {
+                return Poll::Ready(Some(output));
+            }
+            if self.is_open_or_wakes(Waiter::Task, cx.waker()) {
+                Poll::Pending
+            } else {
+                Poll::Ready(None)
+            }
+        })
+        .await
+    }
+
+    // What has gone through the connection. Only its one `Upgraded` writes here, so that no addition has to
+    // be atomic.
+
+    pub(crate) fn read(&self) -> u64 {
+        self.read.load(Relaxed)
+    }
+
+    pub(crate) fn written(&self) -> u64 {
+        self.written.load(Relaxed)
+    }
+
+    pub(crate) fn add_read(&self, bytes: usize) {
+        self.read.store(self.read() + bytes as u64, Relaxed);
+        self.touch(bytes);
+    }
+
+    pub(crate) fn add_written(&self, bytes: usize) {
+        self.written.store(self.written() + bytes as u64, Relaxed);
+        self.touch(bytes);
+    }
+
+    fn touch(&self, bytes: usize) {
+        if bytes > 0 && self.active.load(Relaxed) != UNWATCHED {
+            self.watch();
+        }
+    }
+
+    /// Notes from now on when the connection was active last.
+    pub(crate) fn watch(&self) {
+        let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(UNWATCHED - 1);
+        self.active.store(micros, Relaxed);
+    }
+
+    /// Stops that: the bytes of the connection are no longer known.
+    pub(crate) fn unwatch(&self) {
+        self.active.store(UNWATCHED, Relaxed);
+    }
+
+    /// When the connection was active last, if that is known.
+    pub(crate) fn active(&self) -> Option<Instant> {
+        let micros = self.active.load(Relaxed);
+        (micros != UNWATCHED).then(|| self.since + Duration::from_micros(micros))
+    }
+}

@@ -1,0 +1,68 @@
+//! A drain that is spread over a time: each connection is told at a moment of its own.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep_until};
+
+use super::{Connections, clock::random, control::Control, session::FOREVER};
+
+/// Tells connections to end, one after the other. If it is dropped, the rest are told at once.
+pub(super) struct Spread {
+    connections: Connections,
+    /// In random order. They are told from the end.
+    untold: Vec<Arc<Control>>,
+    total: usize,
+    begun: Instant,
+    over: Duration,
+}
+
+impl Spread {
+    pub(super) fn new(
+        connections: Connections,
+        mut untold: Vec<Arc<Control>>,
+        over: Duration,
+    ) -> Self {
+        shuffle(&mut untold);
+        let total = untold.len();
+        Self { connections, untold, total, begun: Instant::now(), over: over.min(FOREVER) }
+    }
+
+    pub(super) async fn tell(mut self) {
+        while !self.untold.is_empty() {
+            sleep_until(self.begun + self.moment()).await;
+            let elapsed = self.begun.elapsed();
+            // A timer is not exact, and there may be more of them than it has ticks.
+            while self.moment() <= elapsed {
+                let Some(control) = self.untold.pop() else { break };
+                control.drain();
+            }
+        }
+    }
+
+    /// When the next connection is told, after the beginning: the first at once, and the last one step
+    /// before the time is over.
+    fn moment(&self) -> Duration {
+        let told = self.total - self.untold.len();
+        let nanos = self.over.as_nanos() * told as u128 / self.total as u128;
+        // No more than thirty years.
+        Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+    }
+}
+
+impl Drop for Spread {
+    fn drop(&mut self) {
+        for control in &self.untold {
+            control.drain();
+        }
+        self.connections.spread_ends();
+    }
+}
+
+/// Puts them into random order (Fisher and Yates).
+fn shuffle<T>(items: &mut [T]) {
+    for last in (1..items.len()).rev() {
+        // The remainder prefers some by less than one in a billion.
+        let index = random() % (last as u64 + 1);
+        items.swap(last, usize::try_from(index).unwrap_or(last));
+    }
+}
