@@ -282,8 +282,9 @@ pub mod websocket;
 
 pub use crate::{
     connections::{
-        Connections, Shutdown,
+        Connections,
         connection::Connection,
+        shutdown::Shutdown,
         stats::{Declined, Stats},
         upgraded::{Downcast, Upgraded},
     },

@@ -1,6 +1,9 @@
 //! A drain that is spread over a time: each connection is told at a moment of its own.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -17,11 +20,12 @@ pub(super) struct Spread {
 }
 
 impl Spread {
-    pub(super) fn new(
-        connections: Connections,
-        mut untold: Vec<Arc<Control>>,
-        over: Duration,
-    ) -> Self {
+    pub(super) fn begin(connections: Connections, over: Duration) -> Self {
+        connections.shared.spreads.fetch_add(1, SeqCst);
+        connections.shared.draining.raise();
+        // After the flag, as in a drain. Those that another spread drain has told are left out.
+        let mut untold = connections.controls();
+        untold.retain(|control| !control.draining().is_raised());
         shuffle(&mut untold);
         let total = untold.len();
         Self { connections, untold, total, begun: Instant::now(), over: over.min(FOREVER) }
@@ -54,7 +58,7 @@ impl Drop for Spread {
         for control in &self.untold {
             control.drain();
         }
-        self.connections.spread_ends();
+        self.connections.shared.spreads.fetch_sub(1, SeqCst);
     }
 }
 
