@@ -18,10 +18,13 @@ mod body;
 mod choice;
 mod chunked;
 mod close;
+mod connections;
 mod decisions;
 mod extended_connect;
 #[cfg(feature = "websocket")]
 mod frames;
+#[cfg(feature = "metrics")]
+mod gauge;
 #[cfg(feature = "h2c")]
 mod h2c;
 mod hidden_bodies;

@@ -12,5 +12,5 @@ mod reports;
 mod request;
 mod reset;
 mod services;
-mod support;
+pub(crate) mod support;
 mod time;
