@@ -210,15 +210,25 @@
 //!
 //! A graceful shutdown of the HTTP server does not know of upgraded connections. [`Connections`], which
 //! [`UpgradeLayer::connections`] returns, counts them, tells their handlers to end
-//! ([`Upgraded::draining`]), waits, and aborts the rest at a deadline.
+//! ([`Upgraded::draining`]), waits, and aborts the rest at a deadline. An abort closes a connection even if
+//! its handler has moved it to other tasks. [`Connections::shutdown_over`] spreads the drain over a time, so
+//! that clients do not all reconnect at once.
 //! [`Upgraded::close`] ends a connection so that the client receives everything that was written.
+//!
+//! [`Connections::list`] returns a handle for each connection, which says who is there and ends one.
 //!
 //! # Limits
 //!
 //! A handshake may take [10 seconds](UpgradeLayer::handshake_timeout) in all, which needs the timer of a
-//! tokio runtime, as `#[tokio::main]` has it. The number of upgraded connections is
-//! [not limited](UpgradeLayer::max_connections) unless you say so. A request body is limited by its
-//! handler, to nothing by default.
+//! tokio runtime, as `#[tokio::main]` has it. A request body is limited by its handler, to nothing by
+//! default. There are no other limits unless you set them:
+//!
+//! | limit | what happens beyond it |
+//! |---|---|
+//! | [`max_connections`](UpgradeLayer::max_connections): upgraded connections at a time | 503, or [forwarded](UpgradeLayer::at_capacity) |
+//! | [`max_connections_per`](UpgradeLayer::max_connections_per): those of one address, or of one user | 429, or forwarded |
+//! | [`max_lifetime`](UpgradeLayer::max_lifetime): the age of a connection | it is drained, and closed [30 seconds](UpgradeLayer::lifetime_grace) later |
+//! | [`idle_timeout`](UpgradeLayer::idle_timeout): the time without a byte in either direction | it is closed |
 //!
 //! # Security
 //!

@@ -52,7 +52,8 @@ impl Admissions {
         for attach in &self.attach {
             attach(&head.extensions, &mut admission.attached);
         }
-        admission.claims.0.extend(self.limits.iter().filter_map(|limit| limit.claim(head)));
+        admission.claims =
+            Claims(self.limits.iter().filter_map(|limit| limit.claim(head)).collect());
         admission
     }
 }
@@ -69,7 +70,7 @@ impl fmt::Debug for Admissions {
 
 /// The places of keys that a request needs. Those that were taken are returned when it is dropped.
 #[derive(Default)]
-pub(crate) struct Claims(Vec<Box<dyn Claim>>);
+pub(crate) struct Claims(Box<[Box<dyn Claim>]>);
 
 impl Claims {
     /// Takes all of them, or stops at the first that is not free.

@@ -141,6 +141,11 @@ impl Control {
         self.since
     }
 
+    /// Returns the age, which is never `u64::MAX`.
+    pub(super) fn age_in_micros(&self) -> u64 {
+        u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX - 1)
+    }
+
     pub(super) fn index(&self) -> usize {
         self.index.load(Relaxed)
     }
@@ -258,8 +263,7 @@ impl Control {
 
     /// Notes from now on when the connection was active last.
     pub(crate) fn watch(&self) {
-        let micros = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(UNWATCHED - 1);
-        self.active.store(micros, Relaxed);
+        self.active.store(self.age_in_micros(), Relaxed);
     }
 
     /// Stops that: the bytes of the connection are no longer known.

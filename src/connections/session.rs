@@ -4,14 +4,13 @@
 use std::{
     future::Future,
     sync::{
-        Arc, OnceLock,
-        atomic::{AtomicU8, Ordering::Relaxed},
+        Arc,
+        atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
 
 use http::{StatusCode, request};
-use tokio::time::Instant;
 
 use super::{Connections, NoPlace, Place, control::Control};
 use crate::{
@@ -61,7 +60,7 @@ impl Observer {
             span: trace::Span::new(protocol, head),
             on_failure: self.on_failure.clone(),
             reported: AtomicU8::new(NOTHING),
-            switched: OnceLock::new(),
+            switched: AtomicU64::new(NEVER),
             place,
         }
     }
@@ -113,11 +112,13 @@ pub(crate) struct Session {
     span: trace::Span,
     /// [`NOTHING`], [`SWITCHED`], or [`FINAL`].
     reported: AtomicU8,
-    /// When the handler received the connection.
-    switched: OnceLock<Instant>,
+    /// When the handler received the connection, in microseconds of its age, or [`NEVER`].
+    switched: AtomicU64,
     // The last field: it is dropped after everything is reported.
     place: Place,
 }
+
+const NEVER: u64 = u64::MAX;
 
 const NOTHING: u8 = 0;
 const SWITCHED: u8 = 1;
@@ -153,7 +154,7 @@ impl Session {
     /// Reports that the handler receives the connection.
     pub(crate) fn switched(&self) {
         self.reported.store(SWITCHED, Relaxed);
-        self.switched.get_or_init(Instant::now);
+        self.switched.store(self.control().age_in_micros(), Relaxed);
         self.place.connections().count(|stats| stats.switched += 1);
         self.span.switched();
         metrics::outcome(self.protocol(), "switched");
@@ -196,8 +197,9 @@ impl Drop for Session {
             _ => {}
         }
         let control = self.control();
-        if let Some(switched) = self.switched.get() {
-            let duration = switched.elapsed();
+        let switched = self.switched.load(Relaxed);
+        if switched != NEVER {
+            let duration = Duration::from_micros(control.age_in_micros() - switched);
             self.span.ended(duration, control.read(), control.written());
             metrics::duration(control.protocol(), duration);
         }

@@ -3,7 +3,7 @@
 //! - [`placement`]: where the layer goes in an axum app, and which requests reach a handler there
 //! - [`migration`]: from axum's `WebSocketUpgrade`, line by line
 //! - `framing`: framing crates for WebSocket, three lines for each
-//! - [`recipes`]: cookies and headers on the 101, a limit for each address, tonic
+//! - [`recipes`]: cookies and headers on the 101, a limit for each address, an administrator's page, tonic
 //! - [`operating`]: logs and metrics
 
 #[cfg(feature = "websocket")]

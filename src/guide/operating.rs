@@ -10,7 +10,7 @@
 //! | `declined` | debug, outside the span | `reason`, as in [`Declined`](crate::Declined); `method`, `path`, `version` |
 //! | `upgrade required` | debug, outside the span | `status`, `method`, `path`, `version` |
 //! | clients of HTTP/2 upgrade in HTTP/1.1: the [server's setting](crate::UpgradeLayer::extended_connect) may be missing | warn, once for each layer | |
-//! | `turned away` | info, outside the span | `outcome`: `at_capacity` or `drained`; `protocol`, `method`, `path` |
+//! | `turned away` | info, outside the span | `outcome`: `at_capacity`, `at_key_capacity` or `drained`; `protocol`, `method`, `path` |
 //! | `rejected` | info | `status`; `reason`, if the [`Rejection`](crate::Rejection) has one; with the reason `origin`, `origin` and the `host` that it was compared with; outside the span also `protocol`, `method`, `path`, if the inner service returned the [`Rejection`](crate::Rejection) |
 //! | `switched` | info | |
 //! | `ended` | info | `duration`; `read` and `written` in bytes, until a `downcast` |
@@ -47,7 +47,7 @@
 //!
 //! | name | kind | labels |
 //! |---|---|---|
-//! | `http_upgrades_total` | counter | `protocol`; `outcome`: `switched`, `rejected`, `at_capacity`, `drained`, `timed_out`, `failed`, `panicked`, `aborted`; `reason`, if a [`Rejection`](crate::Rejection) has one |
+//! | `http_upgrades_total` | counter | `protocol`; `outcome`: `switched`, `rejected`, `at_capacity`, `at_key_capacity`, `drained`, `timed_out`, `failed`, `panicked`, `aborted`, `idle`, `expired`; `reason`, if a [`Rejection`](crate::Rejection) has one |
 //! | `http_upgrades_declined_total` | counter | `reason`: `request`, `connection`, `upgrade`, `unregistered`, `body`, `unaccepted`, `capacity`, as in [`Declined`](crate::Declined) |
 //! | `http_upgrades_required_total` | counter, requests answered because of [`required`](crate::UpgradeLayer::required) | |
 //! | `http_upgrades_active` | gauge, connections | `protocol` |
@@ -55,6 +55,18 @@
 //!
 //! The label `protocol` is the registered name, without a version that a client may choose. A
 //! connection that was switched may have a second outcome, when it fails.
+//!
+//! | second outcome | reason |
+//! |---|---|
+//! | `failed` | the function on the connection returned an error |
+//! | `panicked` | it panicked |
+//! | `aborted` | a shutdown was at its deadline, or [`Connection::abort`](crate::Connection::abort) was called |
+//! | `idle` | no byte for [`idle_timeout`](crate::UpgradeLayer::idle_timeout) |
+//! | `expired` | it did not end after [`max_lifetime`](crate::UpgradeLayer::max_lifetime) and its grace |
+//!
+//! The gauge is set to the number of connections at each change, and not added to. A recorder that is
+//! installed late, or that drops a series after a while, is right again with the next connection that begins
+//! or ends. All layers of a process count together.
 //!
 //! The reasons of the outcome `rejected` are those that your handlers give with
 //! [`Rejection::with_reason`](crate::Rejection::with_reason), and those of the features `websocket`: `method`, `host`, `version`,

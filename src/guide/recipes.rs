@@ -1,4 +1,4 @@
-//! Recipes: cookies and headers on the 101, a limit for each address, tonic.
+//! Recipes: cookies and headers on the 101, a limit for each address, an administrator's page, tonic.
 //!
 //! # Cookies and headers on the 101
 //!
@@ -20,55 +20,69 @@
 //!
 //! # A limit for each address
 //!
-//! Count in the handler, and move the guard into what runs: it is dropped however the connection ends.
+//! [`max_connections_per`](crate::UpgradeLayer::max_connections_per) takes a function from the request's head
+//! to a key. The address is that of the peer only if nobody stands in front. Behind a proxy, take the header
+//! that the proxy sets, and from no one else:
 //!
 //! ```
-//! use std::{
-//!     collections::HashMap,
-//!     net::IpAddr,
-//!     sync::{Arc, Mutex},
-//! };
+//! use std::net::IpAddr;
 //!
-//! #[derive(Clone, Default)]
-//! struct PerAddress(Arc<Mutex<HashMap<IpAddr, usize>>>);
+//! use http::{Request, request};
+//! use tower_upgrade::UpgradeLayer;
 //!
-//! struct Guard(PerAddress, IpAddr);
-//!
-//! impl PerAddress {
-//!     /// Returns `None` if so many are there already.
-//!     fn enter(&self, address: IpAddr, limit: usize) -> Option<Guard> {
-//!         let mut counts = self.0.lock().unwrap();
-//!         let count = counts.entry(address).or_default();
-//!         (*count < limit).then(|| {
-//!             *count += 1;
-//!             Guard(self.clone(), address)
-//!         })
-//!     }
+//! /// nginx: `proxy_set_header X-Real-IP $remote_addr;`
+//! fn address(head: &request::Parts) -> Option<IpAddr> {
+//!     head.headers.get("x-real-ip")?.to_str().ok()?.parse().ok()
 //! }
 //!
-//! impl Drop for Guard {
-//!     fn drop(&mut self) {
-//!         let mut counts = self.0.0.lock().unwrap();
-//!         if let Some(count) = counts.get_mut(&self.1) {
-//!             *count -= 1;
-//!             if *count == 0 {
-//!                 counts.remove(&self.1);
-//!             }
+//! let layer = UpgradeLayer::new().on_inner("websocket").max_connections_per(address, 10);
+//! # let _ = layer;
+//! let (head, ()) = Request::get("/").header("x-real-ip", "192.0.2.1").body(()).unwrap().into_parts();
+//! assert_eq!(address(&head), Some(IpAddr::from([192, 0, 2, 1])));
+//! ```
+//!
+//! A function that returns `None` sets no limit for that request. Return a key of its own for requests
+//! without the header if they are to have one together.
+//!
+//! # An administrator's page
+//!
+//! [`Connections`](crate::Connections) is cheap to clone: hand it to the routes of an administrator.
+//!
+//! ```
+//! use axum::{Router, extract::{Path, State}, http::StatusCode, routing::{delete, get}};
+//! use serde::Serialize;
+//! use tower_upgrade::Connections;
+//!
+//! #[derive(Serialize)]
+//! struct Row {
+//!     id: u64,
+//!     path: String,
+//!     seconds: u64,
+//! }
+//!
+//! async fn list(State(connections): State<Connections>) -> String {
+//!     let rows = connections.list().into_iter().map(|it| {
+//!         Row { id: it.id(), path: it.path().to_owned(), seconds: it.age().as_secs() }
+//!     });
+//!     serde_json::to_string(&rows.collect::<Vec<_>>()).unwrap_or_default()
+//! }
+//!
+//! async fn end(State(connections): State<Connections>, Path(id): Path<u64>) -> StatusCode {
+//!     match connections.get(id) {
+//!         Some(connection) => {
+//!             connection.drain();
+//!             StatusCode::ACCEPTED
 //!         }
+//!         None => StatusCode::NOT_FOUND,
 //!     }
 //! }
 //!
-//! let all = PerAddress::default();
-//! let address = IpAddr::from([192, 0, 2, 1]);
-//! let guard = all.enter(address, 1).unwrap();
-//! assert!(all.enter(address, 1).is_none());
-//! // In a handler: `ws.switch(move |io, _| async move { let _guard = guard; run(io).await })`
-//! drop(guard);
-//! assert!(all.enter(address, 1).is_some());
+//! let routes: Router = Router::new()
+//!     .route("/connections", get(list))
+//!     .route("/connections/{id}", delete(end))
+//!     .with_state(Connections::new());
+//! # let _ = routes;
 //! ```
-//!
-//! The address is that of the peer only if nobody stands in front. Behind a proxy, take the header that
-//! the proxy sets, and from no one else.
 //!
 //! # tonic
 //!
