@@ -141,7 +141,7 @@ impl Connections {
     /// [Drains](Self::drain), waits until all connections have ended, and aborts the rest at the
     /// deadline.
     ///
-    /// An [abort](Connection::abort) drops the handler's future at its next `await`, and closes the
+    /// An [abort](crate::Connection::abort) drops the handler's future at its next `await`, and closes the
     /// connection, also if the handler has moved it or its halves to other tasks. The method returns one
     /// second after the deadline at the latest. [`Shutdown::remaining`] counts the connections that could
     /// not be closed.

@@ -40,7 +40,7 @@ impl Signal {
     }
 
     /// Waits for a future. Returns `None` if the signal is raised before the future is ready.
-    #[cfg(any(feature = "h2c", test))]
+    #[cfg_attr(not(any(feature = "h2c", test)), expect(dead_code, reason = "h2c alone waits so"))]
     pub(crate) async fn unless_raised<F>(&self, mut future: Pin<&mut F>) -> Option<F::Output>
     where
         F: Future,

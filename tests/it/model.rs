@@ -213,7 +213,7 @@ impl History {
         let limits = [Limits::None, Limits::Idle, Limits::Lifetime][dice.roll(3)];
         let layer = layer(&release, limits);
         let (model, handles) = (Model::default(), BTreeMap::new());
-        Self { dice, limits, layer, release, model, handles }
+        Self { dice, limits, release, layer, model, handles }
     }
 
     async fn step(&mut self) {

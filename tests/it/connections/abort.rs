@@ -45,7 +45,7 @@ fn read_on(mut reader: ReadHalf<Upgraded>, log: Log) {
 
 fn write_on(mut writer: WriteHalf<Upgraded>, log: Log) {
     tokio::spawn(async move {
-        let written = writer.write_all(&[b'x'; 1 << 22]).await;
+        let written = writer.write_all(&vec![b'x'; 1 << 22]).await;
         logged(&log, "write", written);
     });
 }
@@ -147,11 +147,11 @@ async fn each_blocked_operation_is_woken() {
     // A writer whose client reads nothing, in each operation that can block.
     type Operation = fn(Upgraded) -> std::pin::Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
     let operations: [(&str, Operation); 4] = [
-        ("write", |mut io| Box::pin(async move { io.write_all(&[b'x'; 1 << 16]).await })),
+        ("write", |mut io| Box::pin(async move { io.write_all(&vec![b'x'; 1 << 16]).await })),
         ("vectored", |mut io| {
             Box::pin(async move {
                 loop {
-                    io.write_vectored(&[io::IoSlice::new(&[b'x'; 99])]).await?;
+                    let _some = io.write_vectored(&[io::IoSlice::new(&[b'x'; 99])]).await?;
                 }
             })
         }),
@@ -301,7 +301,7 @@ async fn no_wake_is_lost_on_several_threads() {
         tokio::time::timeout(Duration::from_secs(20), connections.shutdown(Duration::from_secs(9)));
     assert_eq!(shutdown.await.unwrap().aborted, 0, "all had ended before the deadline");
     for client in clients {
-        client.await.unwrap();
+        tokio::time::timeout(Duration::from_secs(20), client).await.unwrap().unwrap();
     }
     assert_eq!((connections.active(), connections.stats().aborted), (0, 200));
 }

@@ -82,9 +82,10 @@ async fn the_time_goes_on_when_the_handler_has_moved_the_connection() {
                 }))
             })
             .on_failure(move |error| failures.push(describe(&error)));
-        let layer = match is_idle {
-            false => layer.max_lifetime(100 * SECOND),
-            true => layer.idle_timeout(100 * SECOND),
+        let layer = if is_idle {
+            layer.idle_timeout(100 * SECOND)
+        } else {
+            layer.max_lifetime(100 * SECOND)
         };
         let (mut wire, connection) = open(&layer, "foo").await;
         until_closed(&mut wire).await;
@@ -186,7 +187,7 @@ async fn a_writer_that_is_blocked_for_too_long_is_idle() {
     let layer = UpgradeLayer::new()
         .on("foo", |_: Request<Bytes>| {
             future::ready(Switch::to(|mut io: Upgraded| async move {
-                io.write_all(&[b'x'; 1 << 20]).await
+                io.write_all(&vec![b'x'; 1 << 20]).await
             }))
         })
         .idle_timeout(10 * SECOND)
