@@ -63,6 +63,7 @@ async function main() {
     await grace.setViewportSize(PHONE);
     assert.equal(await server.interrupt(), 0, 'the exit status after ctrl-C');
     await Promise.all(pages.map((page) => lost(page, 1001)));
+    await sees(grace, 'The server moved this page on. It reconnects by itself.');
     await grace.locator('#connection[data-state=waiting]').waitFor();
     await fits(grace);
     server = await Server.start(program, server.address);

@@ -25,7 +25,7 @@ pub(crate) async fn run(io: Upgraded, room: String, app: App) -> Result<(), Erro
     let end = tokio::select! {
         // The drain comes first, or each page would hear that all the others leave.
         biased;
-        () = draining => Ok(End::Close(CloseCode::GOING_AWAY, "the server stops")),
+        () = draining => Ok(End::Close(CloseCode::GOING_AWAY, "the server moves this page on")),
         end = chat(&mut socket, &room, &app) => end,
     };
     // A page that does not answer cannot keep the connection longer than this.

@@ -6,15 +6,17 @@
 //! - `/stuck` does the same, and ignores the signal: it is aborted at the deadline.
 //! - A connection that offers HTTP/2 continues in it, and ends with GOAWAY.
 //! - `/healthz` answers 200, and 503 once the end has begun, for a load balancer.
+//! - `GET /connections` lists the upgraded connections as JSON, and `DELETE /connections/{id}` tells one of
+//!   them to end.
 //! - From then on a new `WebSocket` is answered with 503 and `Connection: close`, on the connections
 //!   that are open. Other requests are answered until the end, offers of HTTP/2 in HTTP/1.1.
 //! - With the feature `tracing`, `RUST_LOG` says what is logged; with `metrics`, `/metrics` has them.
 //!
 //! Run it, with another address than `127.0.0.1:3000` and another deadline than 10 seconds if you
-//! like:
+//! like. With a third argument, the connections are not all told at once, but over so many seconds:
 //!
 //! ```sh
-//! RUST_LOG=info cargo run --example graceful --all-features -- 127.0.0.1:3000 10
+//! RUST_LOG=info cargo run --example graceful --all-features -- 127.0.0.1:3000 10 5
 //! ```
 //!
 //! connect from another terminal, and press ctrl-C in the first:
@@ -22,11 +24,14 @@
 //! ```sh
 //! npx --yes wscat --connect ws://127.0.0.1:3000/ws
 //! curl --http2 -v http://127.0.0.1:3000/
+//! curl http://127.0.0.1:3000/connections
+//! curl -X DELETE http://127.0.0.1:3000/connections/1
 //! ```
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
 mod echo;
 mod listener;
+mod operators;
 mod telemetry;
 
 use std::{
@@ -55,6 +60,7 @@ async fn main() -> Result<(), BoxError> {
     let mut arguments = env::args().skip(1);
     let address = arguments.next().unwrap_or_else(|| "127.0.0.1:3000".into());
     let deadline = Duration::from_secs(arguments.next().map_or(Ok(10), |text| text.parse())?);
+    let spread = Duration::from_secs(arguments.next().map_or(Ok(0), |text| text.parse())?);
 
     telemetry::log();
     let metrics = telemetry::metrics()?;
@@ -67,6 +73,7 @@ async fn main() -> Result<(), BoxError> {
     let app = Router::new()
         .route("/", get(|| async { "Open a WebSocket at /ws.\n" }))
         .route("/healthz", get(health))
+        .merge(operators::routes())
         .with_state(connections.clone())
         .merge(metrics);
     let layer = UpgradeLayer::new()
@@ -91,7 +98,7 @@ async fn main() -> Result<(), BoxError> {
     let until = Instant::now() + deadline;
     // The server goes on meanwhile. If it were told first it would close the HTTP connections that
     // are idle, and a request that is on its way there would get no answer.
-    let Shutdown { finished, aborted, .. } = connections.shutdown(deadline).await;
+    let Shutdown { finished, aborted, .. } = connections.shutdown_over(spread, deadline).await;
     stop.cancel();
     // Nothing but requests that are being answered can be left.
     timeout_at(until.max(Instant::now() + LAST_ANSWERS), server).await.ok();

@@ -14,6 +14,8 @@ const LONGEST_DELAY = 30_000;
 const OPENING = 10_000;
 // The server would close the next connection for the same reason.
 const FINAL = [1003, 1007, 1008, 1009];
+// The server stops, or another one has more room.
+const MOVED_ON = 1001;
 
 let name = '';
 let place = '';
@@ -46,7 +48,8 @@ function lost(closed, code, reason) {
     tell(`The server closed the connection: ${reason || code}.`);
     return;
   }
-  if (reason) tell(`${reason[0].toUpperCase()}${reason.slice(1)}.`);
+  if (code === MOVED_ON) tell('The server moved this page on. It reconnects by itself.');
+  else if (reason) tell(`${reason[0].toUpperCase()}${reason.slice(1)}.`);
   else if (failures === 0) tell('There is no connection to the server.');
   // The delay doubles each time. Half of it is random, so that the pages do not all come back at once.
   const longest = Math.min(LONGEST_DELAY, FIRST_DELAY * 2 ** failures);
