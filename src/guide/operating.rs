@@ -72,14 +72,15 @@
 //! [`Rejection::with_reason`](crate::Rejection::with_reason), and those of the features `websocket`: `method`, `host`, `version`,
 //! `key`, `origin`, `extensions` and `offer`, and `h2c`: `host`. No client can make another one.
 //!
-//! Of the same run before the shutdown, by way of Prometheus, without the types and the buckets:
+//! One run of the example `graceful`, as Prometheus sees it, without the types and the buckets: one client
+//! comes and goes, one sends a malformed handshake, one asks for an unknown protocol, one breaks off, and
+//! two stay. `interop/metrics.sh --print` in the repository prints it anew.
 //!
 //! ```text
-//! http_upgrades_total{protocol="websocket",outcome="switched"} 4
-//! http_upgrades_total{protocol="websocket",outcome="rejected",reason="key"} 1
-//! http_upgrades_total{protocol="websocket",outcome="failed"} 1
-//! http_upgrades_declined_total{reason="unregistered"} 1
-//! http_upgrades_active{protocol="websocket"} 2
-//! http_upgrade_duration_seconds_sum{protocol="websocket"} 0.0007721309999999999
 //! http_upgrade_duration_seconds_count{protocol="websocket"} 2
+//! http_upgrades_active{protocol="websocket"} 2
+//! http_upgrades_declined_total{reason="unregistered"} 1
+//! http_upgrades_total{protocol="websocket",outcome="failed"} 1
+//! http_upgrades_total{protocol="websocket",outcome="rejected",reason="key"} 1
+//! http_upgrades_total{protocol="websocket",outcome="switched"} 4
 //! ```
