@@ -155,3 +155,34 @@ fn jittered(lifetime: Duration) -> Duration {
 pub(super) fn random() -> u64 {
     RandomState::new().hash_one(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Wake, Waker};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn r2_a_handle_keeps_no_task_alive_whose_connection_has_ended() {
+        struct Task;
+
+        impl Wake for Task {
+            fn wake(self: Arc<Self>) {}
+        }
+
+        let (head, ()) = http::Request::new(()).into_parts();
+        let (protocol, timeout) = ("foo".parse().unwrap(), Duration::from_secs(1));
+        let control = Arc::new(Control::new(0, protocol, &head, timeout, http::Extensions::new()));
+        let limits = Limits { lifetime: Some(timeout), ..Limits::default() };
+        let ends = Arc::clone(&control);
+        let connection = async move {
+            ends.end();
+        };
+        let mut limited = Box::pin(Limited::new(&control, limits, connection));
+        let task = Arc::new(Task);
+        let waker = Waker::from(Arc::clone(&task));
+        assert!(limited.as_mut().poll(&mut Context::from_waker(&waker)).is_ready());
+        drop((limited, waker));
+        assert_eq!(Arc::strong_count(&task), 1);
+    }
+}

@@ -49,6 +49,7 @@ mod places;
 mod policies;
 mod readiness;
 mod rejected;
+mod review2;
 mod replaced;
 mod robustness;
 mod security;
