@@ -96,9 +96,6 @@ pin_project! {
 impl Clock {
     fn new(control: Arc<Control>, limits: Limits) -> Self {
         let Limits { lifetime, grace, idle } = limits;
-        if idle.is_some() {
-            control.watch();
-        }
         let due = lifetime.map(|lifetime| control.since() + jittered(lifetime.min(FOREVER)));
         let (grace, idle) = (grace.min(FOREVER), idle.map(|idle| idle.min(FOREVER)));
         Self { control, grace, idle, due, end: None, timer: sleep_until(Instant::now()) }

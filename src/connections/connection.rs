@@ -138,14 +138,14 @@ impl Connection {
         self.control.draining().is_raised()
     }
 
-    /// Waits until the handler of this connection is told to end.
+    /// Waits until the handler of this connection is told to end, or the connection is aborted or has ended.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future loses nothing.
     pub fn draining(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         let control = Arc::clone(&self.control);
-        async move { control.draining().wait().await }
+        async move { control.told().await }
     }
 
     /// Closes this connection, whatever its handler does.

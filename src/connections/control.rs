@@ -169,6 +169,11 @@ impl Control {
         &self.draining
     }
 
+    /// Waits until the connection is told to end, is aborted, or has ended.
+    pub(crate) async fn told(&self) {
+        self.draining.wait_unless(|| !self.is_open()).await;
+    }
+
     /// Tells the connection to end, unless it has ended.
     pub(crate) fn drain(&self) {
         if self.is_open() {
@@ -182,6 +187,7 @@ impl Control {
             for waiter in &self.waiters {
                 waiter.wake();
             }
+            self.draining.wake();
         }
     }
 
@@ -192,6 +198,7 @@ impl Control {
         let [task, reader, writer] = &self.waiters;
         task.wake();
         drop((reader.take(), writer.take()));
+        self.draining.wake();
         self.aborted()
     }
 
@@ -209,8 +216,14 @@ impl Control {
     /// otherwise the task may not be woken.
     pub(crate) fn is_open_or_wakes(&self, waiter: Waiter, waker: &Waker) -> bool {
         // In this order, or an abort in between would wake nobody.
-        self.waiters[waiter as usize].register(waker);
-        self.is_open()
+        let waiting = &self.waiters[waiter as usize];
+        waiting.register(waker);
+        let is_open = self.is_open();
+        if !is_open {
+            // Nobody wakes it, and handles would keep its task alive.
+            drop(waiting.take());
+        }
+        is_open
     }
 
     /// Waits for a future. Returns `None` if the connection is aborted before the future is ready.

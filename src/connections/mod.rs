@@ -204,12 +204,15 @@ impl Connections {
             return Err(NoPlace::FullForKey);
         }
         let mut place = Err(NoPlace::Full);
+        // Outside, because it holds values of the user's, which are not to be dropped with the lock held.
+        let mut control = Some(control);
         self.shared.state.send_if_modified(|state| {
             // The flag is read while the counts are locked. So a drain either sees this connection, or the
             // place is not given.
             if self.is_draining() {
                 place = Err(NoPlace::Draining);
             } else if state.registry.len() < limit {
+                let Some(control) = control.take() else { return false };
                 let control = Arc::new(control(state.begun));
                 state.begun += 1;
                 state.registry.insert(Arc::clone(&control));

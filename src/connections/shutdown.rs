@@ -158,10 +158,12 @@ impl Connections {
     ///
     /// Panics if the tokio runtime has no timer.
     pub async fn shutdown(&self, deadline: Duration) -> Shutdown {
+        // Before anybody is told: a connection may end while the next is told.
+        let finished = self.finished();
         if self.shared.spreads.load(SeqCst) == 0 {
             self.drain();
         }
-        self.end(async {}, deadline).await
+        self.end(finished, async {}, deadline).await
     }
 
     /// The same, with the drain [spread](Self::drain_over) over a time.
@@ -190,12 +192,20 @@ impl Connections {
     /// # }
     /// ```
     pub async fn shutdown_over(&self, spread: Duration, deadline: Duration) -> Shutdown {
-        self.end(self.drain_over(spread), deadline).await
+        self.end(self.finished(), self.drain_over(spread), deadline).await
+    }
+
+    fn finished(&self) -> usize {
+        self.shared.state.borrow().finished
     }
 
     /// Waits until all connections have ended, while they are being told, and aborts the rest.
-    async fn end(&self, telling: impl Future<Output = ()>, deadline: Duration) -> Shutdown {
-        let finished_before = self.shared.state.borrow().finished;
+    async fn end(
+        &self,
+        finished_before: usize,
+        telling: impl Future<Output = ()>,
+        deadline: Duration,
+    ) -> Shutdown {
         {
             let (mut telling, mut drained) = (pin!(telling), pin!(self.drained()));
             let mut all_told = false;

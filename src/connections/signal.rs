@@ -30,11 +30,22 @@ impl Signal {
         self.raised.load(Ordering::Acquire)
     }
 
+    /// Wakes those who wait, although it is not raised.
+    pub(crate) fn wake(&self) {
+        self.waiting.notify_waiters();
+    }
+
     /// Waits until the signal is raised.
     pub(crate) async fn wait(&self) {
+        self.wait_unless(|| false).await;
+    }
+
+    /// Waits until the signal is raised, or until those who wait are woken because of something else, which
+    /// may have come already.
+    pub(crate) async fn wait_unless(&self, has_come: impl FnOnce() -> bool) {
         // It hears of everything from here on, polled or not. So the flag is asked after this.
         let notified = self.waiting.notified();
-        if !self.is_raised() {
+        if !self.is_raised() && !has_come() {
             notified.await;
         }
     }

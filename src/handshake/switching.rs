@@ -98,7 +98,8 @@ impl Switching {
         }
         // hyper hands over the connection only after it has written the response, so nobody could
         // wait for it here.
-        let connection = connection(Arc::clone(&session), sent, deadline, run);
+        let watches = limits.idle.is_some();
+        let connection = connection(Arc::clone(&session), sent, deadline, watches, run);
         let connection = Limited::new(session.control(), limits, connection);
         task::spawn(session.instrument(connection));
         let mut response = Response::new(body);
@@ -109,7 +110,7 @@ impl Switching {
 }
 
 /// Runs what the handler switched to, once the response is sent and the connection free.
-async fn connection(session: Arc<Session>, sent: Sent, deadline: Instant, run: Run) {
+async fn connection(session: Arc<Session>, sent: Sent, deadline: Instant, watches: bool, run: Run) {
     // Pinned here, because a future that is handed to another `async fn` is held twice, and
     // these are held as long as the connection.
     let connection = pin!(CatchPanic {
@@ -117,6 +118,10 @@ async fn connection(session: Arc<Session>, sent: Sent, deadline: Instant, run: R
             let io = timeout_at(deadline, hand_over(sent)).await;
             let io = io.map_err(|late| (UpgradeErrorKind::TimedOut, Some(late.into())))??;
             session.switched();
+            if watches {
+                // Until here it was no connection that could be idle.
+                session.control().watch();
+            }
             let io = Upgraded::new(io, Arc::clone(&session));
             run(io).await.map_err(|error| (UpgradeErrorKind::Handler, Some(error)))
         }

@@ -124,9 +124,8 @@ async fn r2_draining_of_an_ended_connection_is_ready_after_a_drain() {
 #[tokio::test(start_paused = true)]
 async fn r2_the_wait_for_the_101_is_no_idleness() {
     let log = Log::default();
-    let layer = UpgradeLayer::new()
-        .on("foo", echo(&log, "foo"))
-        .idle_timeout(Duration::from_secs(3));
+    let layer =
+        UpgradeLayer::new().on("foo", echo(&log, "foo")).idle_timeout(Duration::from_secs(3));
     let service = layer.layer(inner(&log));
     let service = tower::util::MapFuture::new(service, |response| async move {
         let response = response.await;
