@@ -16,6 +16,7 @@ pub(crate) mod upgraded;
 
 use std::{
     fmt, mem,
+    panic::{self, AssertUnwindSafe},
     sync::{Arc, atomic::AtomicUsize},
 };
 
@@ -281,8 +282,10 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let aborted = self.control.end();
-        // Before somebody who waits for this one learns of its end.
-        drop(mem::take(&mut self.claims));
+        // Before somebody who waits for this one learns of its end. And behind a guard, because a user's key
+        // may panic when it is compared.
+        let claims = mem::take(&mut self.claims);
+        panic::catch_unwind(AssertUnwindSafe(|| drop(claims))).ok();
         self.connections.shared.state.send_if_modified(|state| {
             state.registry.remove(&self.control);
             state.stats.active = state.registry.len();

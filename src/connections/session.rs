@@ -110,7 +110,7 @@ impl Observer {
 pub(crate) struct Session {
     on_failure: OnFailure,
     span: trace::Span,
-    /// [`NOTHING`], [`SWITCHED`], or [`FINAL`].
+    /// [`NOTHING`], [`SWITCHED`], [`FAILED`], or [`FINAL`].
     reported: AtomicU8,
     /// When the handler received the connection, in microseconds of its age, or [`NEVER`].
     switched: AtomicU64,
@@ -123,8 +123,11 @@ const NEVER: u64 = u64::MAX;
 const NOTHING: u8 = 0;
 const SWITCHED: u8 = 1;
 
+/// The function on the connection failed. Other tasks may have the connection.
+const FAILED: u8 = 2;
+
 /// A failure or a rejection, behind which nothing is reported.
-const FINAL: u8 = 2;
+const FINAL: u8 = 3;
 
 impl Session {
     pub(crate) fn control(&self) -> &Arc<Control> {
@@ -166,7 +169,10 @@ impl Session {
             Some(why) if kind != UpgradeErrorKind::Panicked => (why.kind(), None),
             _ => (kind, source),
         };
-        self.reported.store(FINAL, Relaxed);
+        // A connection that its handler has moved elsewhere may still be aborted.
+        let may_go_on = self.control().aborted().is_none()
+            && [SWITCHED, FAILED].contains(&self.reported.load(Relaxed));
+        self.reported.store(if may_go_on { FAILED } else { FINAL }, Relaxed);
         self.place.connections().count(|stats| {
             *match kind {
                 UpgradeErrorKind::TimedOut => &mut stats.timed_out,
@@ -193,7 +199,7 @@ impl Drop for Session {
             // it.
             (NOTHING, _) => self.failed(UpgradeErrorKind::Disconnected, None),
             // The function on the connection returned before, and other tasks had the connection.
-            (SWITCHED, Some(why)) => self.failed(why.kind(), None),
+            (SWITCHED | FAILED, Some(why)) => self.failed(why.kind(), None),
             _ => {}
         }
         let control = self.control();

@@ -215,7 +215,7 @@ impl Upgraded {
     ///
     /// # Errors
     ///
-    /// Returns the connection, unchanged, if the IO is of another type.
+    /// Returns the connection, unchanged, if the IO is of another type, or if the connection is aborted.
     ///
     /// # Example
     ///

@@ -82,7 +82,9 @@
 //! A [drain](crate::Connections::drain) sends GOAWAY: the client opens no more streams, and the
 //! connection is closed when those that are open have ended. If the responses of a service have no
 //! end of their own, give it a clone of the layer's [`Connections`](crate::Connections) and have it
-//! wait for [`draining`](crate::Connections::draining).
+//! wait for [`draining`](crate::Connections::draining). It is ready when a
+//! [spread](crate::Connections::drain_over) drain begins. A drain of one connection alone, and
+//! [`max_lifetime`](crate::UpgradeLayer::max_lifetime), send GOAWAY and tell the streams nothing.
 //!
 //! [`H2c::idle_timeout`] and [`H2c::max_age`] end a connection in the same way; both are off by
 //! default. A client whose HTTP/2 preface does not come within the

@@ -14,7 +14,8 @@ impl<M> UpgradeLayer<M> {
     /// `key` gets the head of a request that a handler is to take over, or that the inner service [is asked
     /// about](Self::on_inner). A request without a key is not limited. One more than `connections` gets a 429
     /// and `Retry-After: 1`, in seconds; [`at_capacity`](Self::at_capacity) forwards it instead. Handlers of
-    /// [optional](crate::UpgradeHandler::is_optional) protocols always forward it.
+    /// [optional](crate::UpgradeHandler::is_optional) protocols always forward it. A yes of the inner service
+    /// to [`on_inner`](Self::on_inner) is never forwarded.
     ///
     /// Connections in their handshake count. For `on_inner`, a place is taken when the inner service says
     /// yes. Several limits hold together: call this once for each. Clones of the layer share the counts;
@@ -62,7 +63,7 @@ impl<M> UpgradeLayer<M> {
     /// [another 30 seconds](Self::lifetime_grace), it is closed and reported as
     /// [`UpgradeErrorKind::Expired`](crate::UpgradeErrorKind::Expired).
     ///
-    /// The time begins with the request. Each connection gets a random part of the last tenth of it less, so
+    /// The time begins with the request, or with the yes of the inner service. Each connection gets a random part of the last tenth of it less, so
     /// that connections that began together do not end together. It goes on when the handler has moved the
     /// connection to other tasks.
     ///

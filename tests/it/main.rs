@@ -50,7 +50,6 @@ mod policies;
 mod readiness;
 mod rejected;
 mod replaced;
-mod review2;
 mod robustness;
 mod security;
 mod shutdown;

@@ -1,6 +1,10 @@
-//! Review of the reach.
+//! Ends that come at an odd moment: while others are told, behind an error, or before the 101.
 
-use std::{future, sync::Arc, sync::Mutex, time::Duration};
+use std::{
+    future,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::Request;
@@ -10,7 +14,7 @@ use tower_upgrade::{Connections, Switch, UpgradeLayer, Upgraded};
 
 use crate::support::*;
 
-/// B: a value that looks at the counts when it is dropped.
+/// A value that looks at the counts when it is dropped.
 #[derive(Clone)]
 struct Curious(Connections);
 
@@ -21,7 +25,7 @@ impl Drop for Curious {
 }
 
 #[test]
-fn r2_an_attached_value_of_a_request_without_a_place_is_dropped_without_the_lock() {
+fn an_attached_value_of_a_request_without_a_place_is_dropped_without_the_lock() {
     let (done, is_done) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -47,9 +51,9 @@ fn r2_an_attached_value_of_a_request_without_a_place_is_dropped_without_the_lock
     is_done.recv_timeout(Duration::from_secs(10)).expect("deadlock");
 }
 
-/// C: a connection that ends while the others are being told. The waker holds up the drain until then.
+/// A connection that ends while the others are being told. The waker holds up the drain until then.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn r2_all_that_end_during_a_shutdown_are_counted_as_finished() {
+async fn all_that_end_during_a_shutdown_are_counted_as_finished() {
     struct UntilOneHasEnded(Connections);
 
     impl std::task::Wake for UntilOneHasEnded {
@@ -80,9 +84,9 @@ async fn r2_all_that_end_during_a_shutdown_are_counted_as_finished() {
     assert_eq!((shutdown.finished, shutdown.aborted), (2, 0));
 }
 
-/// D: a holder that waits for the drain, in a task of its own.
+/// A holder that waits for the drain, in a task of its own.
 #[tokio::test(start_paused = true)]
-async fn r2_a_holder_that_was_aborted_still_hears_of_a_drain() {
+async fn a_holder_that_was_aborted_still_hears_of_a_drain() {
     let log = Log::default();
     let layer = UpgradeLayer::new().on("foo", |_: Request<Bytes>| {
         future::ready(Switch::to(|mut io: Upgraded| async move {
@@ -103,7 +107,7 @@ async fn r2_a_holder_that_was_aborted_still_hears_of_a_drain() {
 
 /// F: `draining` of a connection that has ended.
 #[tokio::test(start_paused = true)]
-async fn r2_draining_of_an_ended_connection_is_ready_after_a_drain() {
+async fn draining_of_an_ended_connection_is_ready_after_a_drain() {
     let log = Log::default();
     let kept = Arc::new(Mutex::new(None));
     let keep = Arc::clone(&kept);
@@ -120,9 +124,9 @@ async fn r2_draining_of_an_ended_connection_is_ready_after_a_drain() {
     tokio::time::timeout(Duration::from_secs(60), task).await.expect("a task for ever").unwrap();
 }
 
-/// E: the hand-over takes longer than a connection may be idle, and not longer than the handshake.
+/// The hand-over takes longer than a connection may be idle, and not longer than the handshake.
 #[tokio::test(start_paused = true)]
-async fn r2_the_wait_for_the_101_is_no_idleness() {
+async fn the_wait_for_the_101_is_no_idleness() {
     let log = Log::default();
     let layer =
         UpgradeLayer::new().on("foo", echo(&log, "foo")).idle_timeout(Duration::from_secs(3));
@@ -139,9 +143,9 @@ async fn r2_the_wait_for_the_101_is_no_idleness() {
     wire.exchange("hi").await.is(&(switching("foo") + "[hi]")).and_is_open();
 }
 
-/// G: an abort behind the handler's own error.
+/// An abort behind the handler's own error.
 #[tokio::test(start_paused = true)]
-async fn r2_an_abort_behind_a_handlers_error_is_counted() {
+async fn an_abort_behind_a_handlers_error_is_counted() {
     let log = Log::default();
     let layer = UpgradeLayer::new().on("foo", |_: Request<Bytes>| {
         future::ready(Switch::to(|mut io: Upgraded| async move {
