@@ -29,6 +29,10 @@ use crate::negotiation::protocol::Protocol;
 /// Dropping it closes the connection at once, and the client may lose the last bytes that were
 /// written. Call [`close`](Self::close) to let the client receive them.
 ///
+/// When the connection is [aborted](Connection::abort), all its operations fail with
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted), in whichever task they are, and tasks that are
+/// blocked in one are woken. The first that is polled closes the connection.
+///
 /// # Cancel safety
 ///
 /// Reads and writes are as cancel safe as those of the connection that the HTTP server was given.
@@ -210,7 +214,8 @@ impl Upgraded {
     /// hyper-util's `auto` builder.
     ///
     /// Afterwards the connection counts only until the function given to
-    /// [`Switch::to`](crate::Switch::to) returns, and its bytes are not counted. Call
+    /// [`Switch::to`](crate::Switch::to) returns, its bytes are not counted, and an
+    /// [abort](Connection::abort) drops that function's future and closes nothing else. Call
     /// [`draining`](Self::draining) before, and keep the connection inside that function.
     ///
     /// # Errors

@@ -1,200 +1,22 @@
 //! Random histories of a layer's connections, compared with a model that only counts.
 
-use std::{collections::BTreeMap, future, mem, sync::Arc, time::Duration};
+mod counts;
+mod fixture;
 
-use bytes::Bytes;
-use http::{Request, StatusCode, request};
+use std::{collections::BTreeMap, mem, sync::Arc, time::Duration};
+
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
     sync::Notify,
     time::{Instant, sleep, timeout},
 };
 use tower::Layer;
-use tower_upgrade::{Connection, Switch, UpgradeHandler, UpgradeLayer, Upgraded};
+use tower_upgrade::{Connection, UpgradeLayer};
 
+use self::{
+    counts::{Counts, Dice, Entry, Model, State},
+    fixture::{HANDSHAKE, Limits, layer},
+};
 use crate::support::*;
-
-const LIMIT: usize = 5;
-const LIMIT_OF_KEY: usize = 2;
-const HANDSHAKE: Duration = Duration::from_secs(1000);
-
-/// What becomes of connections while handshakes time out.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Limits {
-    None,
-    Idle,
-    Lifetime,
-}
-
-/// The path chooses the decision, and a query has the handler wait first.
-fn layer(release: &Arc<Notify>, limits: Limits) -> UpgradeLayer {
-    let release = Arc::clone(release);
-    let handler = move |request: Request<Bytes>| {
-        let release = Arc::clone(&release);
-        async move {
-            if request.uri().query().is_some() {
-                release.notified().await;
-            }
-            match request.uri().path() {
-                "/reject" => Err(StatusCode::FORBIDDEN),
-                "/panic" => panic!("as asked"),
-                "/stuck" => Ok(Switch::to(|io: Upgraded| talk(io, false))),
-                "/moved" => Ok(Switch::to(|io: Upgraded| async { hand_over(io) })),
-                _ => Ok(Switch::to(|io: Upgraded| talk(io, true))),
-            }
-        }
-    };
-    let layer = UpgradeLayer::new()
-        .on("foo", handler.with_body_limit(5))
-        .max_connections(LIMIT)
-        .max_connections_per(key, LIMIT_OF_KEY)
-        .handshake_timeout(HANDSHAKE);
-    match limits {
-        Limits::None => layer,
-        Limits::Idle => layer.idle_timeout(HANDSHAKE / 2),
-        Limits::Lifetime => layer.max_lifetime(HANDSHAKE * 2 / 3).lifetime_grace(HANDSHAKE / 4),
-    }
-}
-
-fn key(head: &request::Parts) -> Option<String> {
-    Some(head.headers.get("x-key")?.to_str().ok()?.to_owned())
-}
-
-/// Obeys the client's bytes, until the client is gone or, if polite, until a drain.
-async fn talk(mut io: Upgraded, polite: bool) -> Result<(), &'static str> {
-    let draining = io.draining();
-    let told = async { if polite { draining.await } else { future::pending().await } };
-    let obey = async {
-        match io.read_u8().await {
-            Ok(b'p') => panic!("as told"),
-            Ok(b'e') => Err("as told"),
-            _ => Ok(()),
-        }
-    };
-    tokio::select! {
-        end = obey => end,
-        () = told => Ok(()),
-    }
-}
-
-/// Leaves the halves to two tasks. One waits for the client to send, and the other for it to read.
-fn hand_over(io: Upgraded) {
-    let (mut reader, mut writer) = tokio::io::split(io);
-    tokio::spawn(async move { while reader.read(&mut [0; 8]).await.is_ok_and(|read| read > 0) {} });
-    tokio::spawn(async move { while writer.write_all(&[b'x'; 99]).await.is_ok() {} });
-}
-
-/// The state of a connection that has a place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    /// Waits to be released, and then takes this path.
-    Pending(&'static str),
-    /// The request's body has not arrived.
-    Reading,
-    Running {
-        polite: bool,
-    },
-    /// The handler has returned, and other tasks have the halves.
-    Moved,
-}
-
-impl State {
-    fn is_switched(self) -> bool {
-        matches!(self, Self::Running { .. } | Self::Moved)
-    }
-}
-
-struct Entry {
-    state: State,
-    wire: Wire,
-    key: usize,
-    /// The connection alone was told to end.
-    told: bool,
-    /// From the end of the step in which it began.
-    handle: Option<Connection>,
-}
-
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Counts {
-    active: usize,
-    highest: usize,
-    switched: u64,
-    rejected: u64,
-    at_capacity: u64,
-    at_key_capacity: u64,
-    drained: u64,
-    timed_out: u64,
-    failed: u64,
-    panicked: u64,
-    aborted: u64,
-    idle: u64,
-    expired: u64,
-}
-
-#[derive(Default)]
-struct Model {
-    connections: Vec<Entry>,
-    /// Clients that stay although they have no place.
-    others: Vec<Wire>,
-    draining: bool,
-    counts: Counts,
-}
-
-impl Model {
-    /// Counts the decision of a handler, and returns the next state.
-    fn decide(&mut self, path: &str, told: bool) -> Option<State> {
-        match path {
-            "/reject" => self.counts.rejected += 1,
-            "/panic" => self.counts.panicked += 1,
-            "/stuck" => {
-                self.counts.switched += 1;
-                return Some(State::Running { polite: false });
-            }
-            "/moved" => {
-                self.counts.switched += 1;
-                return Some(State::Moved);
-            }
-            _ => {
-                self.counts.switched += 1;
-                return (!self.draining && !told).then_some(State::Running { polite: true });
-            }
-        }
-        None
-    }
-
-    /// Counts a client that is gone, which is a failure unless it was switched.
-    fn lose(&mut self, state: State) {
-        self.counts.failed += u64::from(!state.is_switched());
-    }
-
-    /// Whether a request gets a place.
-    fn takes(&mut self, key: usize) -> bool {
-        let of_key = self.connections.iter().filter(|entry| entry.key == key).count();
-        if self.draining {
-            self.counts.drained += 1;
-        } else if of_key >= LIMIT_OF_KEY {
-            self.counts.at_key_capacity += 1;
-        } else if self.connections.len() >= LIMIT {
-            self.counts.at_capacity += 1;
-        } else {
-            self.counts.highest = self.counts.highest.max(self.connections.len() + 1);
-            return true;
-        }
-        false
-    }
-}
-
-/// A small random generator. A seed determines a history.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut bits = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((bits ^ (bits >> 31)) >> 33).unwrap() % sides
-    }
-}
 
 struct History {
     dice: Dice,
