@@ -2,14 +2,19 @@
 //!
 //! All layers of the process share it, so that each test has a protocol of its own.
 
-use std::{future, sync::Arc};
+use std::{
+    convert::Infallible,
+    future,
+    sync::{Arc, Mutex},
+};
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
+use http_body_util::Empty;
 use metrics::{
     Counter, Gauge, GaugeFn, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
-use tower::Layer;
+use tower::{Layer, Service};
 use tower_upgrade::{Connections, Switch, UpgradeLayer, Upgraded};
 
 use crate::support::*;
@@ -20,6 +25,8 @@ struct Gauges {
     log: Log,
     /// Is asked for its counts whenever a gauge is set.
     connections: Option<Connections>,
+    /// Runs before the first value is noted, as another thread could.
+    meanwhile: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
 }
 
 impl GaugeFn for Gauges {
@@ -32,6 +39,10 @@ impl GaugeFn for Gauges {
     }
 
     fn set(&self, value: f64) {
+        let meanwhile = self.meanwhile.lock().unwrap().take();
+        if let Some(meanwhile) = meanwhile {
+            meanwhile();
+        }
         self.log.push(value.to_string());
         if let Some(connections) = &self.connections {
             self.log.push(format!("of {}", connections.stats().active + connections.list().len()));
@@ -130,6 +141,34 @@ fn a_recorder_may_ask_for_the_counts() {
     });
     // The place is returned after its end is reported.
     assert_eq!(gauges.log.take(), ["1", "of 2", "0", "of 2"]);
+}
+
+#[test]
+fn a_number_that_has_changed_meanwhile_is_set_again() {
+    let inner = tower::service_fn(|_: Request<Empty<Bytes>>| async {
+        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+    });
+    let mut service = layer("gauge-twice").layer(inner);
+    let mut begin = move || {
+        let request = Request::get("/x").header("connection", "upgrade");
+        let request = request.header("upgrade", "gauge-twice").body(Empty::new()).unwrap();
+        let (mut head, body) = request.into_parts();
+        // As hyper does.
+        head.extensions.insert(hyper::upgrade::on(Request::new(())));
+        service.call(Request::from_parts(head, body))
+    };
+    let gauges = Gauges::default();
+    let (mut other, held) = (begin.clone(), Arc::new(Mutex::new(None)));
+    let holds = Arc::clone(&held);
+    let meanwhile = move || *holds.lock().unwrap() = Some(other());
+    *gauges.meanwhile.lock().unwrap() = Some(Box::new(meanwhile));
+    metrics::with_local_recorder(&gauges, || {
+        let handshake = begin();
+        // The other one has set its number first.
+        assert_eq!(gauges.log.take(), ["2", "1", "2"]);
+        drop((handshake, held.lock().unwrap().take()));
+        assert_eq!(gauges.log.take(), ["1", "0"]);
+    });
 }
 
 #[test]
