@@ -26,8 +26,10 @@ struct Gauges {
     /// Is asked for its counts whenever a gauge is set.
     connections: Option<Connections>,
     /// Runs before the first value is noted, as another thread could.
-    meanwhile: Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>,
+    meanwhile: Arc<Mutex<Option<Meanwhile>>>,
 }
+
+type Meanwhile = Box<dyn FnOnce() + Send>;
 
 impl GaugeFn for Gauges {
     fn increment(&self, _: f64) {
