@@ -7,7 +7,7 @@ use tokio_util::codec::Decoder;
 
 /// The capsules that a protocol knows.
 pub(crate) trait Receive {
-    /// What a capsule, or a piece of it, means.
+    /// The meaning of a capsule, or of a piece of it.
     type Item;
 
     /// Decides about a capsule before its value is there: how many bytes of the value are wanted at once,

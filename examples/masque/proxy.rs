@@ -21,7 +21,7 @@ use tower_upgrade::{Rejection, Switch};
 
 use super::target::Target;
 
-/// What a proxy does for its clients.
+/// The settings of a proxy.
 #[derive(Clone)]
 pub(crate) struct Proxy {
     pub(crate) allowed: Allowed,

@@ -10,7 +10,7 @@ use std::{
 
 use http::{Extensions, request};
 
-/// What a layer asks of each head.
+/// The questions of a layer about each head.
 #[derive(Clone, Default)]
 pub(crate) struct Admissions {
     limits: Vec<Arc<dyn Limit>>,

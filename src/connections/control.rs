@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use super::signal::Signal;
 use crate::{error::UpgradeErrorKind, negotiation::protocol::Protocol};
 
-/// What a connection shares with those who list it and end it. It does not hold the connection's IO or its
+/// The part of a connection that is shared with code that lists and ends it. It does not hold the connection's IO or its
 /// place, so that nobody who holds it delays the end.
 #[derive(Debug)]
 pub(crate) struct Control {
@@ -247,7 +247,7 @@ impl Control {
         .await
     }
 
-    // What has gone through the connection. Only its one `Upgraded` writes here, so that no addition has to
+    // The bytes that went through the connection. Only its one `Upgraded` writes here, so that no addition has to
     // be atomic.
 
     pub(crate) fn read(&self) -> u64 {

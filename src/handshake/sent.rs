@@ -99,7 +99,7 @@ impl ConnectBody {
         }
     }
 
-    /// What became of the response, if this is dropped now.
+    /// Returns the fate of the response, if this is dropped now.
     fn fate(&self, on_upgrade: &mut OnUpgrade) -> Fate {
         if self.polled || (self.sender.is_some() && self.sender != task::try_id()) {
             return Fate::Replaced;

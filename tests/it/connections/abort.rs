@@ -179,7 +179,7 @@ async fn each_blocked_operation_is_woken() {
             tokio::task::yield_now().await;
         }
         let events = log.take();
-        // Whoever reads until a FIN takes the abort for the end, as it takes a reset.
+        // A client that reads until a FIN takes the abort for the end, as it takes a reset.
         let end = if what == "close" { "ends Other" } else { "ends ConnectionAborted" };
         assert_eq!(events, [ABORTED, end], "{what}");
         assert_eq!(layer.connections().active(), 0, "{what}");

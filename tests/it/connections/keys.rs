@@ -132,7 +132,7 @@ async fn with_on_inner_a_place_is_taken_by_the_yes() {
             _ => http::Response::new(Full::from("ok")),
         })
     });
-    // What the inner service makes of the head does not matter.
+    // The inner service may do anything with the head.
     let service = MapRequest::new(service, |mut request: Request<_>| {
         request.headers_mut().remove("x-user");
         request

@@ -14,7 +14,7 @@ pub(super) const LIMIT: usize = 5;
 pub(super) const LIMIT_OF_KEY: usize = 2;
 pub(super) const HANDSHAKE: Duration = Duration::from_secs(1000);
 
-/// What becomes of connections while handshakes time out.
+/// Connections, while handshakes time out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Limits {
     None,

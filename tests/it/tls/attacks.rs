@@ -5,7 +5,7 @@ use tower_upgrade::UpgradeHandler;
 
 use super::*;
 
-/// What an outer layer has found out about a request.
+/// A fact that an outer layer knows about a request.
 #[derive(Clone, Debug)]
 pub(super) struct User;
 
