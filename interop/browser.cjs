@@ -7,6 +7,7 @@ const assert = require('node:assert/strict');
 const http = require('node:http');
 const { once } = require('node:events');
 const { chromium } = require('playwright-core');
+const { recordCloseCodes } = require('./page.cjs');
 const { Server } = require('./server.cjs');
 
 const [program, executablePath, screenshot] = process.argv.slice(2);
@@ -317,17 +318,6 @@ async function back(page) {
 async function lost(page, code) {
   await page.waitForFunction(() => closeCodes.length > 0);
   assert.equal(await page.evaluate(() => closeCodes[0]), code);
-}
-
-// Runs in a page before its own scripts.
-function recordCloseCodes() {
-  window.closeCodes = [];
-  window.WebSocket = class extends WebSocket {
-    constructor(url) {
-      super(url);
-      this.addEventListener('close', ({ code }) => window.closeCodes.push(code));
-    }
-  };
 }
 
 main().catch((error) => {

@@ -6,6 +6,7 @@ const assert = require('node:assert/strict');
 const net = require('node:net');
 const { once } = require('node:events');
 const puppeteer = require('puppeteer-core');
+const { recordCloseCodes } = require('./page.cjs');
 const { Server } = require('./server.cjs');
 
 const [browserName, executablePath, program, certificate, key, spki] = process.argv.slice(2);
@@ -128,17 +129,6 @@ async function chat(from, to, words) {
 
 const sees = (page, words) => page.waitForFunction(
   (words) => document.getElementById('log').innerText.includes(words), POLLING, words);
-
-// Runs in a page before its own scripts.
-function recordCloseCodes() {
-  window.closeCodes = [];
-  window.WebSocket = class extends WebSocket {
-    constructor(url) {
-      super(url);
-      this.addEventListener('close', ({ code }) => window.closeCodes.push(code));
-    }
-  };
-}
 
 main().catch((error) => {
   console.error('FAILED:', error);

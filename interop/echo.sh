@@ -12,16 +12,6 @@ url="http://$address"
 host="${address%:*}"
 port="${address##*:}"
 
-failures=0
-expect() {
-    if [ "$2" = "$3" ]; then
-        echo "ok      $1"
-    else
-        failures=$((failures + 1))
-        printf 'FAILED  %s\n  expected %q\n  got      %q\n' "$1" "$2" "$3"
-    fi
-}
-
 curl() { command curl --silent --show-error --max-time 10 "$@"; }
 
 expect 'curl without an offer' plain "$(curl "$url/")"

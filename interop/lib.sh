@@ -78,3 +78,14 @@ start() {
     sleep 0.05
   done
 }
+
+# expect WHAT EXPECTED GOT: prints whether they are the same, and counts in $failures.
+failures=0
+expect() {
+  if [ "$2" = "$3" ]; then
+    echo "ok      $1"
+  else
+    failures=$((failures + 1))
+    printf 'FAILED  %s\n  expected %q\n  got      %q\n' "$1" "$2" "$3"
+  fi
+}

@@ -12,16 +12,6 @@ need gcc gcc
 need lpstat cups-client
 [ -e /usr/include/cups/http.h ] || install libcups2-dev
 
-failures=0
-expect() {
-    if [ "$2" = "$3" ]; then
-        echo "ok      $1"
-    else
-        failures=$((failures + 1))
-        printf 'FAILED  %s\n  expected %q\n  got      %q\n' "$1" "$2" "$3"
-    fi
-}
-
 curl() { command curl --silent --show-error --max-time 10 "$@"; }
 
 openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2 \

@@ -251,7 +251,7 @@ pub(crate) fn turn_away(
 }
 
 /// A response behind which a connection of HTTP/1.1 ends. HTTP/2 has other streams on it.
-pub(crate) fn closing(status: StatusCode, mechanism: Mechanism) -> Response<OwnBody> {
+fn closing(status: StatusCode, mechanism: Mechanism) -> Response<OwnBody> {
     let mut response = plain(status);
     if mechanism == Mechanism::Upgrade {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
