@@ -40,6 +40,9 @@ pub enum UpgradeErrorKind {
     /// announced; the client got a 400. Or the body was chunked and longer than the handler's
     /// [limit](crate::UpgradeHandler::body_limit); the client got a 413.
     Body,
+    /// The upstream of a `tunnel::Tunnel` did not switch, because it could not be reached or did not answer as it
+    /// should; the client got a 502 or a 504. The source is a `tunnel::TunnelError`.
+    Upstream,
     /// The [`Switch`](crate::Switch) named protocols that it may not switch to, or the inner service
     /// switched twice for one request. The client got a 500.
     Switch,
@@ -106,6 +109,7 @@ impl fmt::Display for UpgradeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
             UpgradeErrorKind::Body => "the request's body could not be read to its end",
+            UpgradeErrorKind::Upstream => "the upstream did not switch",
             UpgradeErrorKind::Switch => "the switch names protocols that it may not switch to",
             UpgradeErrorKind::Replaced => {
                 "the response that switches did not leave the server: an outer layer replaced or dropped it"

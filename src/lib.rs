@@ -260,6 +260,7 @@
 //! | `axum` | `Offer` as an extractor, `Switch` and `Rejection` as responses, `UpgradeLayer::for_axum`; depends on axum-core only |
 //! | `websocket` | `websocket::Offer` and `websocket::WebSocket`, the opening handshake of RFC 6455 and RFC 8441 |
 //! | `h2c` | `h2c::H2c`, HTTP/2 by upgrade in cleartext (RFC 7540 §3.2) |
+//! | `tunnel` | `tunnel::Tunnel`, which carries an upgrade through to an upstream server; turns on `websocket` |
 //! | `tracing` | a span for each request that a handler takes over, and events |
 //! | `metrics` | counters, a gauge and a histogram, through the `metrics` facade |
 //!
@@ -286,6 +287,9 @@ mod host;
 mod layer;
 mod negotiation;
 mod observe;
+#[cfg(feature = "tunnel")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tunnel")))]
+pub mod tunnel;
 #[cfg(feature = "websocket")]
 #[cfg_attr(docsrs, doc(cfg(feature = "websocket")))]
 pub mod websocket;

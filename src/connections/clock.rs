@@ -149,7 +149,7 @@ fn jittered(lifetime: Duration) -> Duration {
 
 /// A random number. The standard library has no other source, and this one is for spreading a load, which
 /// needs no better.
-pub(super) fn random() -> u64 {
+pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(())
 }
 

@@ -60,6 +60,8 @@ pub struct Rejection {
     // Boxed so that a `Result<Switch, Rejection>` stays small.
     response: Box<Response<OwnBody>>,
     reason: Reason,
+    /// It is a failure of the server, and reported as one.
+    error: Option<BoxError>,
 }
 
 impl Rejection {
@@ -100,6 +102,18 @@ impl Rejection {
         self.reason.origin = Some(logged(origin));
         self.reason.host = Some(logged(host));
         self
+    }
+
+    /// Adds the failure that led to this response.
+    #[cfg(feature = "tunnel")]
+    pub(crate) fn with_error(mut self, error: BoxError) -> Self {
+        self.error = Some(error);
+        self
+    }
+
+    /// Takes the failure that led to this response, if there was one.
+    pub(crate) fn take_error(&mut self) -> Option<BoxError> {
+        self.error.take()
     }
 
     /// Takes the parts that are logged.
@@ -174,7 +188,7 @@ impl From<StatusCode> for Rejection {
     fn from(status: StatusCode) -> Self {
         let mut response = Response::new(OwnBody::empty());
         *response.status_mut() = status;
-        Self { response: Box::new(response), reason: Reason::default() }
+        Self { response: Box::new(response), reason: Reason::default(), error: None }
     }
 }
 
@@ -198,17 +212,22 @@ where
     B::Error: Into<BoxError>,
 {
     fn from(response: Response<B>) -> Self {
-        Self { response: Box::new(response.map(OwnBody::new)), reason: Reason::default() }
+        Self {
+            response: Box::new(response.map(OwnBody::new)),
+            reason: Reason::default(),
+            error: None,
+        }
     }
 }
 
 impl fmt::Debug for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { response, reason } = self;
+        let Self { response, reason, error } = self;
         f.debug_struct("Rejection")
             .field("status", &response.status())
             .field("headers", response.headers())
             .field("reason", &reason.word)
+            .field("error", error)
             .finish_non_exhaustive()
     }
 }

@@ -76,6 +76,7 @@ pub struct Switch {
     pub(super) headers: HeaderMap,
     protocols: Option<String>,
     max_lifetime: Option<Duration>,
+    idle_timeout: Option<Duration>,
     run: Run,
     /// Leads to the layer that waits for the inner service's answer, if it is known.
     pub(super) link: Option<Link>,
@@ -132,6 +133,7 @@ impl Switch {
             headers: HeaderMap::new(),
             protocols: None,
             max_lifetime: None,
+            idle_timeout: None,
             run: Box::new(|io| Box::pin(End { run: run(io) })),
             link: None,
         }
@@ -245,6 +247,32 @@ impl Switch {
         self
     }
 
+    /// Limits how long this connection may be without a byte in either direction, in place of
+    /// [`UpgradeLayer::idle_timeout`](crate::UpgradeLayer::idle_timeout); see there for what happens then.
+    ///
+    /// # Example
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_upgrade::{Switch, Upgraded};
+    ///
+    /// // A terminal, whose user may be away for lunch.
+    /// let switch = Switch::to(|_io: Upgraded| async {}).idle_timeout(Duration::from_secs(60 * 60));
+    /// # drop(switch);
+    /// ```
+    pub fn idle_timeout(mut self, limit: Duration) -> Self {
+        self.idle_timeout = Some(limit);
+        self
+    }
+
+    /// Sets the headers of the 101, which are those of another server's 101.
+    #[cfg(feature = "tunnel")]
+    pub(crate) fn with_headers(mut self, headers: HeaderMap) -> Self {
+        self.headers = headers;
+        self
+    }
+
     /// Sets the limit unless there is one.
     pub(super) fn or_max_lifetime(mut self, lifetime: Duration) -> Self {
         self.max_lifetime.get_or_insert(lifetime);
@@ -253,7 +281,11 @@ impl Switch {
 
     /// Returns the limits of the connection, where the layer has these.
     pub(crate) fn limits(&self, layer: Limits) -> Limits {
-        Limits { lifetime: self.max_lifetime.or(layer.lifetime), ..layer }
+        Limits {
+            lifetime: self.max_lifetime.or(layer.lifetime),
+            idle: self.idle_timeout.or(layer.idle),
+            ..layer
+        }
     }
 
     /// Divides the switch into the headers of the 101 and the function that runs after it.
@@ -277,11 +309,12 @@ impl Switch {
 
 impl fmt::Debug for Switch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { headers, protocols, max_lifetime, run: _, link: _ } = self;
+        let Self { headers, protocols, max_lifetime, idle_timeout, run: _, link: _ } = self;
         f.debug_struct("Switch")
             .field("headers", headers)
             .field("protocols", protocols)
             .field("max_lifetime", max_lifetime)
+            .field("idle_timeout", idle_timeout)
             .finish_non_exhaustive()
     }
 }

@@ -146,9 +146,12 @@ impl Handshake {
         match timeout_at(deadline, decision).await {
             Ok(Ok(Ok(switch))) => switching.to(switch, &offer, alive, deadline),
             Ok(Ok(Err(mut rejection))) => {
-                let reason = rejection.take_reason();
+                let (reason, error) = (rejection.take_reason(), rejection.take_error());
                 let response = rejection.finish(Some(session.protocol()), mechanism);
-                session.rejected(response.status(), &reason);
+                match error {
+                    None => session.rejected(response.status(), &reason),
+                    Some(error) => session.failed(UpgradeErrorKind::Upstream, Some(error)),
+                }
                 response
             }
             Ok(Err(panic)) => {

@@ -1,18 +1,13 @@
 //! The checks of RFC 6455 §4.2.1: pure, from the head of a request.
 
-use base64::{
-    Engine, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose::STANDARD},
-};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version, header, request,
 };
 use http_body_util::Full;
-use sha1::{Digest, Sha1};
 
 use super::{
-    Origins,
+    Origins, key,
     origin::{Origin, target},
 };
 use crate::{connect, handler::rejection::Rejection, host};
@@ -90,20 +85,12 @@ fn check_host(head: &request::Parts, is_http_2: bool) -> Result<(), Rejection> {
 /// Checks the key. Returns the value of `Sec-WebSocket-Accept`.
 fn check_key(headers: &HeaderMap) -> Result<HeaderValue, Rejection> {
     let key = single(headers, KEY)?;
-    if is_key(key) { Ok(accept(key)) } else { Err(malformed(KEY)) }
+    if key::is_key(key) { Ok(key::accept(key)) } else { Err(malformed(KEY)) }
 }
 
 /// The rejection of a malformed `Sec-WebSocket-Extensions`.
 pub(super) fn malformed_extensions() -> Rejection {
     malformed(EXTENSIONS)
-}
-
-/// Returns the value of `Sec-WebSocket-Accept`: of the key as it was sent, RFC 6455 §4.2.2.
-fn accept(key: &[u8]) -> HeaderValue {
-    const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
-
-    let digest = Sha1::new().chain_update(key).chain_update(GUID).finalize();
-    HeaderValue::try_from(STANDARD.encode(digest)).expect("base64 makes a header value")
 }
 
 /// The value of a header that has to be there once, without surrounding whitespace.
@@ -130,19 +117,6 @@ fn is_version(value: &[u8]) -> bool {
         }
         _ => false,
     }
-}
-
-/// Whether this is the base64 of 16 bytes, RFC 6455 §4.1.
-fn is_key(value: &[u8]) -> bool {
-    // RFC 6455's own example of a key has bits behind its last byte, which a client may send.
-    const ENGINE: GeneralPurpose = GeneralPurpose::new(
-        &alphabet::STANDARD,
-        GeneralPurposeConfig::new()
-            .with_decode_allow_trailing_bits(true)
-            .with_decode_padding_mode(DecodePaddingMode::RequireCanonical),
-    );
-    let mut bytes = [0; 18];
-    value.len() == 24 && ENGINE.decode_slice(value, &mut bytes) == Ok(16)
 }
 
 fn malformed(header: Header) -> Rejection {

@@ -43,6 +43,7 @@
 mod checks;
 mod extensions;
 mod handler;
+pub(crate) mod key;
 mod listed;
 mod offer;
 mod origin;

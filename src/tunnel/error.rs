@@ -1,0 +1,152 @@
+//! What can go wrong between a tunnel and its upstream.
+
+use std::{error::Error, fmt, io};
+
+use http::StatusCode;
+
+use crate::error::BoxError;
+
+/// The error of a [`Tunnel`](super::Tunnel): the upstream did not switch, or one of the two connections
+/// broke.
+///
+/// It is the source of the [`UpgradeError`](crate::UpgradeError) that
+/// [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure) receives. [`kind`](Self::kind) tells
+/// failures apart, and [`source`](Error::source) has the cause. The texts and the types of the sources
+/// may change at any time.
+///
+/// # Example
+///
+/// ```
+/// use std::error::Error;
+///
+/// use tower_upgrade::{UpgradeLayer, tunnel::{TunnelError, TunnelErrorKind}};
+///
+/// let layer = UpgradeLayer::new().on_failure(|error| {
+///     let tunnel = error.source().and_then(|source| source.downcast_ref::<TunnelError>());
+///     if tunnel.is_some_and(|error| error.kind() == TunnelErrorKind::Connect) {
+///         eprintln!("the upstream is down: {error:#}");
+///     }
+/// });
+/// # drop(layer);
+/// ```
+#[derive(Debug)]
+pub struct TunnelError {
+    kind: TunnelErrorKind,
+    source: Option<BoxError>,
+}
+
+/// The kinds of [`TunnelError`].
+///
+/// See [`TunnelError`] for an example.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TunnelErrorKind {
+    /// There was no connection to the upstream: it was refused, or its name was not found. The client
+    /// got a 502.
+    Connect,
+    /// It took longer than [`Tunnel::connect_timeout`](super::Tunnel::connect_timeout) to connect. The
+    /// client got a 504.
+    ConnectTimedOut,
+    /// The upstream did not answer within
+    /// [`Tunnel::response_timeout`](super::Tunnel::response_timeout). The client got a 504.
+    ResponseTimedOut,
+    /// The upstream closed the connection without an answer. The client got a 502.
+    Closed,
+    /// The connection to the upstream broke before its answer. The client got a 502.
+    Reset,
+    /// The upstream's answer was not HTTP/1.1. The client got a 502.
+    Malformed,
+    /// The upstream answered a 101, but not the one that was asked for: `Connection` did not have the
+    /// option `upgrade`, `Upgrade` named something else, or `Sec-WebSocket-Accept` was wrong. Or it
+    /// answered an extended CONNECT with a 2xx in place of a 101. The client got a 502.
+    NotSwitched,
+    /// After the switch, the connection to the client broke. That to the upstream was reset.
+    Client,
+    /// After the switch, the connection to the upstream broke. That to the client was reset.
+    Upstream,
+}
+
+impl TunnelError {
+    pub(super) fn new(kind: TunnelErrorKind, source: impl Into<BoxError>) -> Self {
+        Self { kind, source: Some(source.into()) }
+    }
+
+    /// The error of an exchange with the upstream.
+    pub(super) fn exchange(error: hyper::Error) -> Self {
+        let kind = if error.is_parse() {
+            TunnelErrorKind::Malformed
+        } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+            TunnelErrorKind::Closed
+        } else {
+            TunnelErrorKind::Reset
+        };
+        Self::new(kind, error)
+    }
+
+    /// Returns the kind of the failure.
+    pub fn kind(&self) -> TunnelErrorKind {
+        self.kind
+    }
+
+    /// The status of the response, if there was no switch yet.
+    pub(super) fn status(&self) -> StatusCode {
+        match self.kind {
+            TunnelErrorKind::ConnectTimedOut | TunnelErrorKind::ResponseTimedOut => {
+                StatusCode::GATEWAY_TIMEOUT
+            }
+            _ => StatusCode::BAD_GATEWAY,
+        }
+    }
+}
+
+impl From<TunnelErrorKind> for TunnelError {
+    fn from(kind: TunnelErrorKind) -> Self {
+        Self { kind, source: None }
+    }
+}
+
+impl fmt::Display for TunnelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.kind {
+            TunnelErrorKind::Connect => "cannot connect to the upstream",
+            TunnelErrorKind::ConnectTimedOut => {
+                "connecting to the upstream took longer than `connect_timeout`"
+            }
+            TunnelErrorKind::ResponseTimedOut => {
+                "the upstream did not answer within `response_timeout`"
+            }
+            TunnelErrorKind::Closed => "the upstream closed the connection without an answer",
+            TunnelErrorKind::Reset => "the connection to the upstream broke before its answer",
+            TunnelErrorKind::Malformed => "the upstream's answer is not HTTP/1.1",
+            TunnelErrorKind::NotSwitched => {
+                "the upstream did not switch to the protocol that it was asked for"
+            }
+            TunnelErrorKind::Client => "the connection to the client broke",
+            TunnelErrorKind::Upstream => "the connection to the upstream broke",
+        })
+    }
+}
+
+impl Error for TunnelError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+    }
+}
+
+/// The two connections of a tunnel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Client,
+    Upstream,
+}
+
+impl Side {
+    /// The error of a connection that broke after the switch.
+    pub(super) fn broke(self, error: io::Error) -> TunnelError {
+        let kind = match self {
+            Self::Client => TunnelErrorKind::Client,
+            Self::Upstream => TunnelErrorKind::Upstream,
+        };
+        TunnelError::new(kind, error)
+    }
+}

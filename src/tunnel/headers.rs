@@ -1,0 +1,113 @@
+//! Which headers of a message are for the connection that it came by, and which go on (RFC 9110 §7.6.1).
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        self, CONNECTION, EXPECT, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
+        TRANSFER_ENCODING, UPGRADE,
+    },
+};
+
+/// Returns the headers that are for the other side, in their order, except these.
+pub(super) fn end_to_end(headers: &HeaderMap, except: &[HeaderName]) -> HeaderMap {
+    // `HeaderMap::remove` would move the last header into the gap.
+    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    for (name, value) in headers {
+        if !is_hop_by_hop(name) && !is_named(headers, name) && !except.contains(name) {
+            kept.append(name, value.clone());
+        }
+    }
+    kept
+}
+
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    const HOP_BY_HOP: [HeaderName; 8] = [
+        CONNECTION,
+        // The layer has read the body, so a client that waited for a 100 has got it.
+        EXPECT,
+        PROXY_AUTHENTICATE,
+        PROXY_AUTHORIZATION,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+        UPGRADE,
+    ];
+    HOP_BY_HOP.contains(name)
+        || ["http2-settings", "keep-alive", "proxy-connection"].contains(&name.as_str())
+}
+
+/// Whether `Connection` names this header, and may.
+fn is_named(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let is = |member: &[u8]| member.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes());
+    let lines = headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
+    lines.flat_map(|line| line.split(|&byte| byte == b',')).any(is) && !is_kept(name)
+}
+
+/// Whether a header stays even if the client names it in `Connection`: an outer layer or a proxy in
+/// front may have added it, and the client must not be able to remove it. Or the request would be
+/// another without it.
+fn is_kept(name: &HeaderName) -> bool {
+    const KEPT: [HeaderName; 5] =
+        [header::HOST, header::FORWARDED, header::ORIGIN, header::CONTENT_LENGTH, header::VIA];
+    let name_is = |start| name.as_str().starts_with(start);
+    KEPT.contains(name)
+        || name_is("x-forwarded-")
+        || name_is("x-real-")
+        || name_is("sec-websocket-")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines<'a>(lines: &[(&'static str, &'a str)]) -> (HeaderMap, Vec<(String, &'a str)>) {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, value.parse().unwrap());
+        }
+        (headers, lines.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect())
+    }
+
+    #[test]
+    fn headers_of_the_connection_stay_behind_and_the_rest_goes_on_in_order() {
+        // R9110-7.6.1-03, R9110-7.6.1-04, S-23
+        let all = lines(&[
+            ("host", "a.test"),
+            ("connection", "upgrade, X-Hop,, keep-alive"),
+            ("x-hop", "1"),
+            ("b", "2"),
+            ("te", "trailers"),
+            ("expect", "100-continue"),
+            ("cookie", "c=1"),
+            ("cookie", "d=2"),
+            ("connection", "x-real-ip, host, forwarded, X-Forwarded-For"),
+            ("x-real-ip", "::1"),
+            ("forwarded", "for=_a"),
+            ("x-forwarded-for", "::1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authorization", "Basic eA=="),
+            ("transfer-encoding", "chunked"),
+            ("trailer", "x"),
+            ("upgrade", "websocket"),
+            ("http2-settings", "AAMA"),
+            ("last", ""),
+        ]);
+        let (_, kept) = lines(&[
+            ("host", "a.test"),
+            ("b", "2"),
+            ("cookie", "c=1"),
+            ("cookie", "d=2"),
+            ("x-real-ip", "::1"),
+            ("forwarded", "for=_a"),
+            ("x-forwarded-for", "::1"),
+            ("last", ""),
+        ]);
+        let end_to_end = end_to_end(&all.0, &[]);
+        let passed: Vec<_> = end_to_end
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.to_str().unwrap()))
+            .collect();
+        assert_eq!(passed, kept);
+    }
+}

@@ -1,0 +1,89 @@
+//! Carries an upgrade through to an upstream server.
+//!
+//! A reverse proxy that passes an upgrade on becomes a hole if it trusts the request alone: the client
+//! then speaks to the upstream past everything that looks at HTTP. A [`Tunnel`] is a handler that asks
+//! the upstream first. Only if the upstream answers the right 101 does the client get one, and from then
+//! on the tunnel carries bytes both ways.
+//!
+//! ```
+//! use tower_upgrade::{UpgradeLayer, tunnel::Tunnel};
+//!
+//! let layer = UpgradeLayer::new()
+//!     .on("websocket", Tunnel::to("http://127.0.0.1:9000")?)
+//!     .extended_connect();
+//! # drop(layer);
+//! # Ok::<(), tower_upgrade::tunnel::InvalidUpstream>(())
+//! ```
+//!
+//! The example `tunnel` in the repository is a whole development proxy: upgrades by a tunnel, and all
+//! other requests by the client of hyper-util.
+//!
+//! # What the upstream gets
+//!
+//! An HTTP/1.1 request on a connection of its own, with the method, the path and query, the headers and
+//! the body of the client's request. Different are:
+//!
+//! - `Upgrade` names the negotiated protocol alone, and `Connection` is `upgrade`.
+//! - Headers of the client's connection stay behind: those of RFC 9110 §7.6.1, `Proxy-Authorization`,
+//!   `Expect`, and all that `Connection` names. `Host`, `Origin`, `Content-Length`, `Via`, `Forwarded`,
+//!   `X-Forwarded-*`, `X-Real-*` and `Sec-WebSocket-*` go on even if it names them.
+//! - `Host` is the client's, unless [`Tunnel::host`] sets another.
+//! - An [extended CONNECT](crate::UpgradeLayer::extended_connect) of HTTP/2 becomes a GET. For WebSocket
+//!   it gets a `Sec-WebSocket-Key`, whose answer is checked and stays here.
+//!
+//! The upstream gets no byte of the new protocol before it has answered.
+//!
+//! # What the client gets
+//!
+//! | the upstream | the client gets |
+//! |---|---|
+//! | answers 101, with `Connection: upgrade`, exactly the protocol in `Upgrade`, and for WebSocket the right `Sec-WebSocket-Accept` | the 101 with the upstream's headers, in HTTP/2 a 200 |
+//! | answers another 101, or a 2xx to what was an extended CONNECT | 502 |
+//! | answers anything else | that answer, body and all. Redirects are not followed |
+//! | cannot be reached, closes, breaks, or does not speak HTTP/1.1 | 502 |
+//! | is too slow: [`Tunnel::connect_timeout`], [`Tunnel::response_timeout`] | 504 |
+//!
+//! A request without exactly one `Host` gets a 400. So does a WebSocket without a valid
+//! `Sec-WebSocket-Key`, and one with another method than GET gets a 405.
+//! [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure) receives a [`TunnelError`] for each 502
+//! and 504.
+//!
+//! # After the switch
+//!
+//! Each side can close its direction and read on. The tunnel ends when both have closed theirs. If one
+//! connection breaks, the other is reset, if it is TCP without TLS: a broken connection must not look
+//! like a clean end. Each direction waits for its reader, and holds 64 KiB at most.
+//!
+//! A drain closes tunnels without a byte for one second at once, and others as soon as they are. Those
+//! that never are, are aborted at the deadline. [`Tunnel::close_websocket_on_drain`] ends each WebSocket
+//! in its own way.
+//!
+//! # Security
+//!
+//! - The `Origin` of a WebSocket is not checked here. The upstream has to check it, and gets `Host` and
+//!   `Origin` as the client sent them.
+//! - Register `h2c` only if the upstream is meant to be reached past this server: after that switch a
+//!   client sends any request to it.
+//! - A tunnel does not look at the path, except for its [prefix](Tunnel::strip_prefix). Limit it with
+//!   [`when`](crate::UpgradeHandler::when).
+
+mod carry;
+mod connect;
+mod error;
+mod forwarded;
+mod frames;
+mod handler;
+mod headers;
+mod pipe;
+mod request;
+mod response;
+mod upstream;
+
+#[cfg(unix)]
+pub use self::connect::Unix;
+pub use self::{
+    connect::{Connect, Connector, ConnectorIo, InvalidUpstream, Tcp},
+    error::{TunnelError, TunnelErrorKind},
+    forwarded::Forwarded,
+    handler::Tunnel,
+};

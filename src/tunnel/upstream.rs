@@ -1,0 +1,165 @@
+//! One request and its answer on a connection of its own, driven by whoever waits for it: no task.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode, request};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, Connection},
+};
+use hyper_util::rt::TokioIo;
+use pin_project_lite::pin_project;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    time::timeout,
+};
+
+use super::{
+    connect::Connect,
+    error::{TunnelError, TunnelErrorKind},
+};
+
+/// The upstream's answer.
+pub(super) enum Answer<Io>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    /// A 101, and the connection after it.
+    Switching(Response<()>, Free<Io>),
+    /// Anything else.
+    Other(Box<Response<UpstreamBody<Io>>>),
+}
+
+/// A connection that HTTP has ended on.
+pub(super) struct Free<Io> {
+    pub(super) io: Io,
+    /// Bytes that came right after the 101.
+    pub(super) read_ahead: Bytes,
+}
+
+/// Connects to the upstream.
+pub(super) async fn connect<C>(
+    connect: &C,
+    head: request::Parts,
+    limit: Duration,
+) -> Result<C::Io, TunnelError>
+where
+    C: Connect,
+{
+    match timeout(limit, connect.connect(head)).await {
+        Ok(Ok(io)) => Ok(io),
+        Ok(Err(error)) => Err(TunnelError::new(TunnelErrorKind::Connect, error)),
+        Err(late) => Err(TunnelError::new(TunnelErrorKind::ConnectTimedOut, late)),
+    }
+}
+
+/// Sends the request, and waits for the answer.
+pub(super) async fn ask<Io>(
+    io: Io,
+    request: Request<Full<Bytes>>,
+    limit: Duration,
+) -> Result<Answer<Io>, TunnelError>
+where
+    Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    timeout(limit, exchange(io, request))
+        .await
+        .map_err(|late| TunnelError::new(TunnelErrorKind::ResponseTimedOut, late))?
+        .map_err(TunnelError::exchange)
+}
+
+async fn exchange<Io>(io: Io, request: Request<Full<Bytes>>) -> hyper::Result<Answer<Io>>
+where
+    Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
+    let mut connection = Driven { connection, has_ended: false };
+    let mut response = pin!(sender.send_request(request));
+    let response = poll_fn(|cx| {
+        // It delivers the response, or its own error in place of it.
+        drop(connection.poll(cx));
+        response.as_mut().poll(cx)
+    })
+    .await?;
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let response = response.map(|incoming| UpstreamBody { incoming, connection });
+        return Ok(Answer::Other(Box::new(response)));
+    }
+    // As long as HTTP is not done with the request, its bytes would get into the new protocol.
+    poll_fn(|cx| connection.poll(cx)).await?;
+    let parts = connection.connection.into_parts();
+    let free = Free { io: parts.io.into_inner(), read_ahead: parts.read_buf };
+    Ok(Answer::Switching(response.map(drop), free))
+}
+
+/// A connection, which may be polled after its end.
+struct Driven<Io>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    connection: Connection<TokioIo<Io>, Full<Bytes>>,
+    has_ended: bool,
+}
+
+impl<Io> Driven<Io>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<hyper::Result<()>> {
+        if self.has_ended {
+            return Poll::Ready(Ok(()));
+        }
+        let polled = self.connection.poll_without_shutdown(cx);
+        self.has_ended = polled.is_ready();
+        polled
+    }
+}
+
+pin_project! {
+    /// The body of an answer that does not switch. It drives the connection that it comes by, and closes
+    /// it at its end: nothing else is to be read from it.
+    pub(super) struct UpstreamBody<Io>
+    where
+        Io: AsyncRead,
+        Io: AsyncWrite,
+        Io: Unpin,
+    {
+        #[pin]
+        incoming: Incoming,
+        connection: Driven<Io>,
+    }
+}
+
+impl<Io> Body for UpstreamBody<Io>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = self.project();
+        // Its errors come by the body.
+        drop(this.connection.poll(cx));
+        this.incoming.poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
