@@ -1,7 +1,7 @@
 //! A development proxy: upgrades go through a tunnel, and all other requests through hyper-util's
 //! client.
 //!
-//! - WebSockets are tunnelled, those on HTTP/2 as well. So a Vite or webpack server keeps its hot reload
+//! - `Upgrade: websocket` is tunnelled, in HTTP/2 as well. So a Vite or webpack server keeps its hot reload
 //!   behind it.
 //! - `Upgrade: tcp` is tunnelled, as Docker's `attach` and `exec` use it.
 //! - Every other offer is removed, and the request is proxied as plain HTTP.
@@ -12,7 +12,7 @@
 //! cargo run --example tunnel --all-features -- 127.0.0.1:3000 http://127.0.0.1:5173
 //! ```
 //!
-//! Ctrl-C ends WebSockets with 1001 and waits for them, 10 seconds at most.
+//! Ctrl-C ends each WebSocket with 1001 and waits for them, 10 seconds at most.
 #![allow(clippy::print_stdout, reason = "an example talks to its reader")]
 
 use std::{convert::Infallible, env, error::Error, time::Duration};
