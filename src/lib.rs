@@ -235,7 +235,8 @@
 //! - A browser lets any page open a WebSocket to any host, with that host's cookies. By default, only
 //!   pages of the same host may connect. `websocket::Origins::list` replaces that default.
 //! - A service that sends requests on to another server must not pass an offer on. Put
-//!   [`UpgradeLayer::strip`] around it.
+//!   [`UpgradeLayer::strip`] around it, and register a `tunnel::Tunnel` for the protocols that are meant to
+//!   get through.
 //! - Layers outside of [`UpgradeLayer`] see the request and its 101, and nothing that follows. Decide who
 //!   may connect there, in the routes, or in the handler.
 //! - `h2c` has two dangers of its own: read about them in its module before you register it.
@@ -247,8 +248,8 @@
 //!
 //! # What this crate does not do
 //!
-//! It does not frame WebSocket messages or speak TLS, and it does not switch on HTTP/3. It opens no
-//! connections: it is for servers.
+//! It does not frame WebSocket messages or speak TLS, and it does not switch on HTTP/3. It is for servers: the
+//! feature `tunnel` asks an upstream to switch, and nothing else does.
 //!
 //! # Features
 //!

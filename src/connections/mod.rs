@@ -290,6 +290,8 @@ impl Drop for Place {
             state.registry.remove(&self.control);
             state.stats.active = state.registry.len();
             state.finished += usize::from(aborted.is_none());
+            state.stats.read += self.control.read();
+            state.stats.written += self.control.written();
             state.stats.active == 0
         });
     }

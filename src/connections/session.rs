@@ -221,6 +221,7 @@ fn outcome(kind: UpgradeErrorKind) -> &'static str {
         UpgradeErrorKind::Aborted => "aborted",
         UpgradeErrorKind::Idle => "idle",
         UpgradeErrorKind::Expired => "expired",
+        UpgradeErrorKind::Upstream => "upstream_failed",
         _ => "failed",
     }
 }

@@ -48,6 +48,11 @@ pub struct Stats {
     /// Connections that were closed because they went on after their
     /// [`UpgradeLayer::max_lifetime`](crate::UpgradeLayer::max_lifetime).
     pub expired: u64,
+    /// Bytes read from connections that have ended, after their switch and until a
+    /// [`downcast`](crate::Upgraded::downcast).
+    pub read: u64,
+    /// Bytes written to them.
+    pub written: u64,
 }
 
 /// How many requests with an offer no handler took over, by reason.

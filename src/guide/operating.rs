@@ -47,7 +47,7 @@
 //!
 //! | name | kind | labels |
 //! |---|---|---|
-//! | `http_upgrades_total` | counter | `protocol`; `outcome`: `switched`, `rejected`, `at_capacity`, `at_key_capacity`, `drained`, `timed_out`, `failed`, `panicked`, `aborted`, `idle`, `expired`; `reason`, if a [`Rejection`](crate::Rejection) has one |
+//! | `http_upgrades_total` | counter | `protocol`; `outcome`: `switched`, `rejected`, `at_capacity`, `at_key_capacity`, `drained`, `timed_out`, `failed`, `panicked`, `aborted`, `idle`, `expired`, `upstream_failed`; `reason`, if a [`Rejection`](crate::Rejection) has one |
 //! | `http_upgrades_declined_total` | counter | `reason`: `request`, `connection`, `upgrade`, `unregistered`, `body`, `unaccepted`, `capacity`, as in [`Declined`](crate::Declined) |
 //! | `http_upgrades_required_total` | counter, requests answered because of [`required`](crate::UpgradeLayer::required) | |
 //! | `http_upgrades_active` | gauge, connections | `protocol` |
@@ -64,13 +64,16 @@
 //! | `idle` | no byte for [`idle_timeout`](crate::UpgradeLayer::idle_timeout) |
 //! | `expired` | it did not end after [`max_lifetime`](crate::UpgradeLayer::max_lifetime) and its grace |
 //!
+//! `upstream_failed` is a request whose `tunnel::Tunnel` got no switch from its upstream: a 502 or a 504.
+//!
 //! The gauge is set to the number of connections at each change, and not added to. A recorder that is
 //! installed late, or that drops a series after a while, is right again with the next connection that begins
 //! or ends. All layers of a process count together.
 //!
 //! The reasons of the outcome `rejected` are those that your handlers give with
-//! [`Rejection::with_reason`](crate::Rejection::with_reason), and those of the features `websocket`: `method`, `host`, `version`,
-//! `key`, `origin`, `extensions` and `offer`, and `h2c`: `host`. No client can make another one.
+//! [`Rejection::with_reason`](crate::Rejection::with_reason), and those
+//! of the features `websocket`: `method`, `host`, `version`, `key`, `origin`, `extensions` and `offer`, `h2c`: `host`, and `tunnel`: `method`, `host`, `key`, and `upstream` for an answer of the upstream that does
+//! not switch. No client can make another one.
 //!
 //! One run of the example `graceful`, as Prometheus sees it, without the types and the buckets: one client
 //! comes and goes, one sends a malformed handshake, one asks for an unknown protocol, one breaks off, and
