@@ -59,33 +59,34 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let listener = TcpListener::bind(listen).await?;
     println!("listening on http://{}", listener.local_addr()?);
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            _ = tokio::signal::ctrl_c() => break,
-        };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
-            Err(error) => {
-                // The process is probably out of descriptors, until a connection is closed.
-                println!("cannot accept: {error}");
-                tokio::time::sleep(Duration::from_secs(1)).await;
-                continue;
+    // On a worker of the runtime: the thread of `main` would have to wake one for each connection.
+    let server = tokio::spawn(async move {
+        loop {
+            let stream = match listener.accept().await {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // The process is probably out of descriptors, until a connection is closed.
+                    println!("cannot accept: {error}");
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+            };
+            if let Err(error) = stream.set_nodelay(true) {
+                println!("a connection will be slow: {error}");
             }
-        };
-        if let Err(error) = stream.set_nodelay(true) {
-            println!("a connection will be slow: {error}");
+            let service = service.clone();
+            tokio::spawn(async move {
+                let mut builder = auto::Builder::new(TokioExecutor::new());
+                builder.http2().enable_connect_protocol();
+                let io = TokioIo::new(stream);
+                if let Err(error) = builder.serve_connection_with_upgrades(io, service).await {
+                    println!("a connection ended early: {error}");
+                }
+            });
         }
-        let service = service.clone();
-        tokio::spawn(async move {
-            let mut builder = auto::Builder::new(TokioExecutor::new());
-            builder.http2().enable_connect_protocol();
-            let io = TokioIo::new(stream);
-            if let Err(error) = builder.serve_connection_with_upgrades(io, service).await {
-                println!("a connection ended early: {error}");
-            }
-        });
-    }
+    });
+    tokio::signal::ctrl_c().await?;
+    server.abort();
     let shutdown = connections.shutdown(Duration::from_secs(10)).await;
     println!("{} connections finished, {} were aborted", shutdown.finished, shutdown.aborted);
     Ok(())

@@ -65,6 +65,8 @@ where
     })
     .await;
     match end {
+        // Both have read and sent all, so there is nothing to lose.
+        Ok(()) if tunnel.up.is_done() && tunnel.down.is_done() => Ok(()),
         Ok(()) => {
             // Not waited for: the upstream may be gone already. The client still has to receive what it
             // has sent.
