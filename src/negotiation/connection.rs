@@ -48,7 +48,7 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
         return;
     }
     // `HeaderMap::remove` would move the last header into the gap.
-    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    let mut kept = HeaderMap::with_capacity(headers.keys_len().min(RESERVED));
     let mut name = CONNECTION;
     for (next, value) in std::mem::take(headers) {
         // Further values of a name come without it.
@@ -97,6 +97,9 @@ fn is_stripped(option: &[u8]) -> bool {
     let is = |name: &str| option.eq_ignore_ascii_case(name.as_bytes());
     is(UPGRADE.as_str()) || is(HTTP2_SETTINGS.as_str())
 }
+
+/// For how many names a new map reserves room. `HeaderMap` can hold more names than it can reserve room for.
+pub(crate) const RESERVED: usize = 1024;
 
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
