@@ -123,6 +123,19 @@ mod tests {
     }
 
     #[test]
+    fn as_many_headers_as_there_can_be_are_copied() {
+        let mut many = headers(&[("upgrade", "foo")]);
+        for number in 0..24_600 {
+            many.append(
+                HeaderName::try_from(format!("x-{number}")).unwrap(),
+                HeaderValue::from_static(""),
+            );
+        }
+        strip(&mut many);
+        assert_eq!(many.len(), 24_600);
+    }
+
+    #[test]
     fn what_an_upgrade_consists_of_is_stripped_and_the_rest_stays_in_order() {
         // S-3, S-4, S-23
         for (before, after) in [

@@ -54,6 +54,9 @@
 //! connection breaks, the other is reset, if it is TCP without TLS: a broken connection must not look
 //! like a clean end. Each direction waits for its reader, and holds 64 KiB at most.
 //!
+//! HTTP/2 is an exception: hyper cannot reset a stream that it has handed over. So a client in HTTP/2 sees
+//! a broken upstream as EOF, and a stream that the client cancels looks like one that it has closed.
+//!
 //! A drain closes tunnels without a byte for one second at once, and others as soon as they are. Those
 //! that never are, are aborted at the deadline. [`Tunnel::close_websocket_on_drain`] ends each WebSocket
 //! in its own way.
@@ -64,6 +67,9 @@
 //!   `Origin` as the client sent them.
 //! - Register `h2c` only if the upstream is meant to be reached past this server: after that switch a
 //!   client sends any request to it.
+//! - A client can have headers removed by naming them in `Connection`, except those above. If an outer
+//!   layer adds a header that the upstream trusts, choose one of those names, such as `X-Forwarded-User`,
+//!   and have the layer replace what the client sent.
 //! - A tunnel does not look at the path, except for its [prefix](Tunnel::strip_prefix). Limit it with
 //!   [`when`](crate::UpgradeHandler::when).
 
