@@ -22,11 +22,13 @@ class Early(socket.socket):
         self.early = b""
 
 
-def plain(url):
+def plain(url, kind=Early):
     address = urllib.parse.urlsplit(url)
-    sock = Early(socket.AF_INET, socket.SOCK_STREAM)
+    sock = kind(socket.AF_INET, socket.SOCK_STREAM)
     sock.connect((address.hostname, address.port))
     with connect(url, sock=sock, compression=None, max_size=None) as client:
+        if kind is not Early:
+            client.send("early")
         assert client.recv(timeout=10) == "early"
         for message in ["text", "grüß dich", "", b"\x00\xff\x80", b"large" * 3_000_000]:
             client.send(message)
@@ -42,6 +44,11 @@ def plain(url):
         assert client.recv(timeout=10) == "no subprotocol"
         assert client.subprotocol is None
     print("clients: Python's websockets")
+
+
+def patient(url):
+    """The same, from a client that waits for the answer to its handshake."""
+    plain(url, socket.socket)
 
 
 # What a client asks of permessage-deflate, and what the server has to answer.
@@ -77,4 +84,4 @@ def deflate(url):
 
 if __name__ == "__main__":
     run, url = sys.argv[1:]
-    {"plain": plain, "deflate": deflate}[run](url)
+    {"plain": plain, "patient": patient, "deflate": deflate}[run](url)
