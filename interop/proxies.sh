@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The examples `echo` and `graceful` behind nginx, HAProxy, Apache httpd and Caddy, each with the settings
-# for WebSocket that its documentation gives.
+# for WebSocket that its documentation gives, and behind the example `tunnel`.
 #
 # Through each: the clients of clients.sh, a close by the server for what a client did wrong, a protocol
 # other than WebSocket, plain requests, clients that vanish, and a graceful shutdown.
@@ -127,6 +127,11 @@ CONF
     front "$tools/venv/bin/caddy" run --adapter caddyfile --config "$work/Caddyfile"
 }
 
+tunnel() {
+  build tunnel
+  front "$program" "127.0.0.1:$port" "http://$address"
+}
+
 listens() {
   (: <>"/dev/tcp/127.0.0.1/$port") 2>/dev/null
 }
@@ -168,7 +173,7 @@ check() {
 }
 
 if [ $# -eq 0 ]; then
-  set -- nginx haproxy haproxy-http2 httpd httpd-wstunnel caddy
+  set -- nginx haproxy haproxy-http2 httpd httpd-wstunnel caddy tunnel
 fi
 for each in "$@"; do
   printf -- '--- %s\n' "$each"
@@ -177,7 +182,7 @@ for each in "$@"; do
   case $each in
     # What a client sends right behind its handshake stays in httpd until it sends more.
     httpd-wstunnel) run=patient other=200 ;;
-    httpd) other=200 ;;
+    httpd | tunnel) other=200 ;;
   esac
 
   behind echo "$each"
