@@ -94,7 +94,9 @@ async function deflate() {
   console.log("clients: Node's ws, compressed");
 }
 
-({ plain, patient, deflate })[run]().catch((error) => {
+// Node would end well, too, when nothing is left to wait for.
+process.exitCode = 1;
+({ plain, patient, deflate })[run]().then(() => { process.exitCode = 0; }, (error) => {
   console.error(error);
   process.exit(1);
 });

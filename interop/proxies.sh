@@ -195,7 +195,7 @@ for each in "$@"; do
   behind graceful "$each"
   server="${started[-2]}"
   check python3 interop/proxies.py sessions "$front" "$address" "$server"
-  while kill -0 "$server" 2>/dev/null; do sleep 0.05; done
+  ended "$server"
   expect 'the server ends' '6 finished, 0 aborted' "$(tail -n 1 "$work/graceful.log")"
 done
 [ "$failures" -eq 0 ]
