@@ -13,7 +13,7 @@ in_front() {
 }
 
 check() {
-  timeout 60 "$@" || { cat "$work/tunnel.log" >&2; fail "$*"; }
+  timeout 60 "$@" || { tail -n +1 "$work"/*.log >&2; fail "$*"; }
 }
 
 # websocket NAME: clients of the server at $address, and a graceful shutdown.
@@ -40,6 +40,13 @@ socketio() {
   serve socketio node interop/tunnel/socketio_server.cjs
   in_front
   check node interop/tunnel/socketio_client.cjs "$address"
+}
+
+vite() {
+  need chromium chromium
+  mkdir "$work/vite"
+  build tunnel
+  check node interop/tunnel/vite.cjs "$program" "$(command -v chromium)" "$work/vite"
 }
 
 [ -n "${QUICK-}" ] || with_node ws@8.23.0 socket.io@4.8.4 socket.io-client@4.8.4 vite@8.3.8 playwright-core@1.65.1
