@@ -49,6 +49,21 @@ vite() {
   check node interop/tunnel/vite.cjs "$program" "$(command -v chromium)" "$work/vite"
 }
 
+docker() {
+  serve daemon "$python" interop/tunnel/docker_daemon.py
+  in_front
+  check "$python" interop/tunnel/docker_client.py "$address"
+  if ! type -P docker >/dev/null; then
+    echo 'skipped docker: its client is not installed'
+    return
+  fi
+  export DOCKER_CONFIG="$work/docker"
+  expect 'docker: exec' $'hello\n6 bytes' \
+    "$(echo hello | check docker -H "tcp://$address" exec -i x cat)"
+  expect 'docker: attach' $'hello\n6 bytes' \
+    "$(echo hello | check docker -H "tcp://$address" attach x)"
+}
+
 [ -n "${QUICK-}" ] || with_node ws@8.23.0 socket.io@4.8.4 socket.io-client@4.8.4 vite@8.3.8 playwright-core@1.65.1
 with_python websockets==17.4
 [ $# -gt 0 ] || set -- ws websockets socketio vite docker
