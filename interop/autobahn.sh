@@ -4,7 +4,9 @@
 #
 # Usage: interop/autobahn.sh [tunnel] [all]
 #
-# With `tunnel` the example of that name stands in front of the others. `all` runs every case of groups 12 and 13, which takes many minutes. The default is their messages
+# With `tunnel` the example of that name stands in front of the others.
+#
+# `all` runs every case of groups 12 and 13, which takes many minutes. The default is their messages
 # of 16 and 1,024 bytes, and those of 8,192 bytes in fragments of 256.
 . "$(dirname "$0")/lib.sh"
 
