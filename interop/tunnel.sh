@@ -64,7 +64,7 @@ docker() {
     "$(echo hello | check docker -H "tcp://$address" attach x)"
 }
 
-[ -n "${QUICK-}" ] || with_node ws@8.23.0 socket.io@4.8.4 socket.io-client@4.8.4 vite@8.3.8 playwright-core@1.65.1
+with_node ws@8.23.0 socket.io@4.8.4 socket.io-client@4.8.4 vite@8.3.8 playwright-core@1.65.1
 with_python websockets==17.4
 [ $# -gt 0 ] || set -- ws websockets socketio vite docker
 for server in "$@"; do
