@@ -97,6 +97,25 @@ async function multiplexed() {
   ok('ten WebSockets in one connection of HTTP/2, and a rejection');
 }
 
+async function resets() {
+  const session = http2.connect(`http://${address}`);
+  const before = await ended();
+  const left = connect(session, '/ws');
+  await once(left, 'response', { signal: patience });
+  left.close(http2.constants.NGHTTP2_CANCEL);
+  assert.deepEqual((await ended()).slice(before.length), [1006]);
+
+  const broken = connect(session, '/terminate');
+  await once(broken, 'response', { signal: patience });
+  new Sender(broken, {}).send('now', { fin: true, binary: false, mask: true, compress: false });
+  // hyper ends the stream in place of a reset. It has to end without a close frame.
+  assert.deepEqual(await broken.toArray(), []);
+  broken.end();
+  session.close();
+  await once(session, 'close', { signal: patience });
+  ok('a reset of a stream, and of the connection to the server');
+}
+
 function connect(session, path) {
   return session.request({
     ':method': 'CONNECT', ':protocol': 'websocket', ':scheme': 'http', ':authority': address,
@@ -144,6 +163,7 @@ async function main() {
   await breaks();
   await rejection();
   await multiplexed();
+  await resets();
   await shutdown();
 }
 
