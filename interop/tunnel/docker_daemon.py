@@ -39,9 +39,9 @@ def answer(writer, method, status, value):
 
 
 def switch(writer, kind):
-    head = "HTTP/1.1 101 UPGRADED\r\n"
-    kind = f"Content-Type: application/vnd.docker.{kind}-stream\r\n"
-    writer.write(f"{head}{kind}Connection: Upgrade\r\nUpgrade: tcp\r\n\r\n".encode())
+    kind = f"application/vnd.docker.{kind}-stream"
+    head = f"HTTP/1.1 101 UPGRADED\r\nContent-Type: {kind}\r\nConnection: Upgrade\r\nUpgrade: tcp"
+    writer.write(f"{head}\r\n\r\n".encode())
 
 
 async def process(reader, writer, multiplexed):
@@ -84,10 +84,12 @@ async def handle(reader, writer):
             await read_later.put(len(await reader.read()))
             break
         elif path == "/containers/x/attach" and upgrades:
-            # Docker's client sends none here. What was sent is seen to arrive.
-            switch(writer, "multiplexed" if headers.get("user-agent", "").startswith("Docker") else "raw")
+            # Docker's client is told that its container has no terminal. The other one reads plain bytes.
+            multiplexed = headers.get("user-agent", "").startswith("Docker")
+            switch(writer, "multiplexed" if multiplexed else "raw")
+            # It shows the client that the body arrived. Docker's client sends none.
             writer.write(body)
-            await process(reader, writer, headers.get("user-agent", "").startswith("Docker"))
+            await process(reader, writer, multiplexed)
             break
         elif path == "/exec/e/start" and upgrades and json.loads(body)["Detach"] is False:
             switch(writer, "multiplexed")

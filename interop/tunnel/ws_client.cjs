@@ -85,7 +85,7 @@ async function multiplexed() {
   const [settings] = await once(session, 'remoteSettings', { signal: patience });
   assert.equal(settings.enableConnectProtocol, true);
   const before = await ended();
-  await Promise.all(Array.from({ length: 10 }, () => stream(session)));
+  await Promise.all(Array.from({ length: 10 }, () => exchange(session)));
   assert.deepEqual((await ended()).slice(before.length), Array(10).fill(4000));
   const rejected = connect(session, '/reject');
   const [headers] = await once(rejected, 'response', { signal: patience });
@@ -123,7 +123,7 @@ function connect(session, path) {
   });
 }
 
-async function stream(session) {
+async function exchange(session) {
   const stream = connect(session, '/ws');
   const [headers] = await once(stream, 'response', { signal: patience });
   assert.equal(headers[':status'], 200);
