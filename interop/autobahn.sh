@@ -2,7 +2,9 @@
 # Autobahn's cases, driven by kosoku as the client: groups 1 to 10 against `/ws` of the example
 # `echo`, and groups 12 and 13, which are about compression, against `/yawc` of the example `frames`.
 #
-# Usage: interop/autobahn.sh [all]
+# Usage: interop/autobahn.sh [tunnel] [all]
+#
+# With `tunnel` the example of that name stands in front of the others.
 #
 # `all` runs every case of groups 12 and 13, which takes many minutes. The default is their messages
 # of 16 and 1,024 bytes, and those of 8,192 bytes in fragments of 256.
@@ -19,11 +21,20 @@ run() {
   "$python" interop/autobahn.py "$work/$name/index.json" "$name"
 }
 
+behind=
+[ "${1:-}" != tunnel ] || { behind=tunnel; shift; }
+
+# serving EXAMPLE: starts it, behind a tunnel if there is to be one.
+serving() {
+  start "$1"
+  [ -z "$behind" ] || start "$behind" "http://$address"
+}
+
 limit=240
-start echo
+serving echo
 run framing "$address/ws" --exclude '12.*' --exclude '13.*'
 
-start frames
+serving frames
 if [ "${1:-}" = all ]; then
   limit=3600
   run deflate "$address/yawc" --include '12.*' --include '13.*'

@@ -10,7 +10,7 @@ const { chromium } = require('playwright-core');
 const { recordCloseCodes } = require('./page.cjs');
 const { Server } = require('./server.cjs');
 
-const [program, executablePath, screenshot] = process.argv.slice(2);
+const [program, executablePath, tunnel, screenshot] = process.argv.slice(2);
 const SIZE = { width: 1000, height: 640 };
 const PHONE = { width: 320, height: 568 };
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run',
@@ -24,6 +24,7 @@ const ROOMS = 100;
 
 async function main() {
   let server = await Server.start(program, '127.0.0.1:0');
+  const front = tunnel ? await Server.start(tunnel, '127.0.0.1:0', `http://${server.address}`) : server;
   // Chromium makes a profile for this run and removes it.
   const browser = await chromium.launch({ executablePath, args: FLAGS });
   try {
@@ -32,11 +33,11 @@ async function main() {
     context.setDefaultTimeout(30_000);
 
     if (screenshot) {
-      await picture(context, server, screenshot);
+      await picture(context, front, screenshot);
       console.log(`browser: ${screenshot} is made`);
     }
 
-    const ada = await join(context, `http://${server.address}/?room=${ROOM}`, ADA);
+    const ada = await join(context, `http://${front.address}/?room=${ROOM}`, ADA);
     const grace = await join(context, ada.url(), GRACE);
     await chat(ada, grace);
     console.log('browser: two tabs join by keyboard and exchange messages');
@@ -44,7 +45,7 @@ async function main() {
     await text(ada, grace);
     console.log('browser: what people write is text, not markup');
 
-    const alan = await join(context, `http://${server.address}/`, 'Alan');
+    const alan = await join(context, `http://${front.address}/`, 'Alan');
     await twoRooms(ada, alan);
     console.log('browser: two rooms do not hear each other');
 
@@ -54,10 +55,10 @@ async function main() {
     await phone(context, grace);
     console.log(`browser: everything fits on a phone of ${PHONE.width} px`);
 
-    await limits(context, server, [ada, alan]);
+    await limits(context, front, [ada, alan]);
     console.log('browser: rooms are limited in their number and in their names');
 
-    await stranger(context, server);
+    await stranger(context, front);
     console.log('browser: a page of another origin is rejected with 403');
 
     const pages = [ada, grace, alan];
@@ -88,6 +89,7 @@ async function main() {
   } finally {
     await browser.close();
     await server.kill();
+    await front.kill();
   }
 }
 
@@ -195,20 +197,20 @@ function isAtBottom() {
   return log.scrollHeight - log.scrollTop - log.clientHeight < 1;
 }
 
-async function limits(context, server, others) {
+async function limits(context, front, others) {
   const page = await context.newPage();
   const tooLong = 'x'.repeat(33);
-  await page.goto(`http://${server.address}/?room=${tooLong}`);
+  await page.goto(`http://${front.address}/?room=${tooLong}`);
   await page.keyboard.type('Edsger');
   await page.keyboard.press('Enter');
   assert.match(await page.locator('#trouble:not(:empty)').innerText(), /1 to 32 characters/);
-  assert.deepEqual(await handshake(server, tooLong), [
+  assert.deepEqual(await handshake(front, tooLong), [
     400, 'the name of a room has 1 to 32 characters\n']);
   // The name is decoded before it is counted: 32 characters, 96 bytes, 288 in the path.
-  assert.deepEqual(await handshake(server, encodeURIComponent('語'.repeat(32))), [101, '']);
+  assert.deepEqual(await handshake(front, encodeURIComponent('語'.repeat(32))), [101, '']);
 
   const crowd = await context.newPage();
-  await crowd.goto(`http://${server.address}/`);
+  await crowd.goto(`http://${front.address}/`);
   const ends = await crowd.evaluate(fill, ROOMS);
   const entered = ends.filter((end) => end === 'welcome').length;
   assert.equal(entered, ROOMS - others.length, 'rooms that can be made beside those in use');
@@ -239,12 +241,12 @@ async function fill(rooms) {
 }
 
 // The status and the body of an opening handshake.
-async function handshake(server, room) {
+async function handshake(front, room) {
   const headers = {
     connection: 'Upgrade', upgrade: 'websocket',
     'sec-websocket-version': '13', 'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
   };
-  const request = http.get(`http://${server.address}/rooms/${room}`, { headers });
+  const request = http.get(`http://${front.address}/rooms/${room}`, { headers });
   request.once('upgrade', (response, socket) => {
     socket.destroy();
     request.emit('response', response);
@@ -255,8 +257,8 @@ async function handshake(server, room) {
   return [statusCode, Buffer.concat(body).toString()];
 }
 
-async function picture(context, server, path) {
-  const url = `http://${server.address}/?room=${encodeURIComponent('tea room')}`;
+async function picture(context, front, path) {
+  const url = `http://${front.address}/?room=${encodeURIComponent('tea room')}`;
   const ada = await join(context, url, 'Ada');
   const grace = await join(context, url, 'Grace');
   await say(ada, 'Hello, Grace!');
@@ -272,8 +274,8 @@ async function picture(context, server, path) {
   await Promise.all([ada, grace].map((page) => page.close()));
 }
 
-async function stranger(context, server) {
-  const url = `ws://${server.address}/rooms/lobby`;
+async function stranger(context, front) {
+  const url = `ws://${front.address}/rooms/lobby`;
   const elsewhere = http.createServer((_, response) => {
     response.setHeader('content-type', 'text/html');
     response.end(`<p id="end"></p><script>

@@ -23,10 +23,21 @@ class Early(socket.socket):
 
 
 def plain(url):
+    messages(url)
+    # An empty `Sec-WebSocket-Protocol`. Other servers than those of the examples reject it.
+    with connect(url, subprotocols=[]) as client:
+        client.send("no subprotocol")
+        assert client.recv(timeout=10) == "no subprotocol"
+        assert client.subprotocol is None
+
+
+def messages(url, kind=Early):
     address = urllib.parse.urlsplit(url)
-    sock = Early(socket.AF_INET, socket.SOCK_STREAM)
+    sock = kind(socket.AF_INET, socket.SOCK_STREAM)
     sock.connect((address.hostname, address.port))
     with connect(url, sock=sock, compression=None, max_size=None) as client:
+        if kind is not Early:
+            client.send("early")
         assert client.recv(timeout=10) == "early"
         for message in ["text", "grüß dich", "", b"\x00\xff\x80", b"large" * 3_000_000]:
             client.send(message)
@@ -36,12 +47,12 @@ def plain(url):
         assert client.ping("there?").wait(timeout=10)
         client.close(4000, "enough")
         assert client.close_code == 4000, client.close_code
-    # An empty `Sec-WebSocket-Protocol`.
-    with connect(url, subprotocols=[]) as client:
-        client.send("no subprotocol")
-        assert client.recv(timeout=10) == "no subprotocol"
-        assert client.subprotocol is None
     print("clients: Python's websockets")
+
+
+def patient(url):
+    """The same, from a client that waits for the answer to its handshake."""
+    messages(url, socket.socket)
 
 
 # What a client asks of permessage-deflate, and what the server has to answer.
@@ -77,4 +88,5 @@ def deflate(url):
 
 if __name__ == "__main__":
     run, url = sys.argv[1:]
-    {"plain": plain, "deflate": deflate}[run](url)
+    runs = {"plain": plain, "messages": messages, "patient": patient, "deflate": deflate}
+    runs[run](url)

@@ -65,9 +65,14 @@ build() {
 # start EXAMPLE [ARGUMENT...]: runs it on a port of its choice, and sets $address once it listens there.
 start() {
   build "$1"
+  serve "$1" "$program" 127.0.0.1:0 "${@:2}"
+}
+
+# serve NAME COMMAND...: runs it, and sets $address once it says where it listens.
+serve() {
   # The loop may read it before the program's shell has opened it.
   : >"$work/$1.log"
-  "$program" 127.0.0.1:0 "${@:2}" >"$work/$1.log" 2>&1 &
+  "${@:2}" >"$work/$1.log" 2>&1 &
   local pid=$! deadline=$((SECONDS + 20))
   # Without this, the shell reports that the program was killed.
   disown "$pid"
@@ -75,6 +80,15 @@ start() {
   until address="$(sed -n 's|^listening on https\{0,1\}://||p' "$work/$1.log")" && [ -n "$address" ]; do
     kill -0 "$pid" 2>/dev/null || fail "$1 ended: $(cat "$work/$1.log")"
     [ "$SECONDS" -lt "$deadline" ] || fail "$1 does not listen"
+    sleep 0.05
+  done
+}
+
+# ended PID: waits until that process has ended.
+ended() {
+  local deadline=$((SECONDS + 20))
+  while kill -0 "$1" 2>/dev/null; do
+    [ "$SECONDS" -lt "$deadline" ] || fail "process $1 does not end"
     sleep 0.05
   done
 }
