@@ -12,8 +12,12 @@ use http::{
 pub(super) fn end_to_end(headers: &HeaderMap, except: &[HeaderName]) -> HeaderMap {
     // `HeaderMap::remove` would move the last header into the gap.
     let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    let named = named(headers);
+    let is_named = |name: &HeaderName| {
+        named.iter().any(|named| named.eq_ignore_ascii_case(name.as_str().as_bytes()))
+    };
     for (name, value) in headers {
-        if !is_hop_by_hop(name) && !is_named(headers, name) && !except.contains(name) {
+        if !is_hop_by_hop(name) && !is_named(name) && !except.contains(name) {
             kept.append(name, value.clone());
         }
     }
@@ -36,24 +40,30 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
         || ["http2-settings", "keep-alive", "proxy-connection"].contains(&name.as_str())
 }
 
-/// Whether `Connection` names this header, and may.
-fn is_named(headers: &HeaderMap, name: &HeaderName) -> bool {
-    let is = |member: &[u8]| member.trim_ascii().eq_ignore_ascii_case(name.as_str().as_bytes());
+/// Returns the headers that `Connection` names, and may. These are mostly none.
+fn named(headers: &HeaderMap) -> Vec<&[u8]> {
     let lines = headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
-    lines.flat_map(|line| line.split(|&byte| byte == b',')).any(is) && !is_kept(name)
+    let members = lines.flat_map(|line| line.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+    members.filter(|member| !is_option(member) && !is_kept(member)).collect()
+}
+
+/// Whether a member is no header, or one that stays behind anyway.
+fn is_option(member: &[u8]) -> bool {
+    let is = |option: &str| member.eq_ignore_ascii_case(option.as_bytes());
+    is("upgrade") || is("keep-alive") || is("close")
 }
 
 /// Whether a header stays even if the client names it in `Connection`: an outer layer or a proxy in
 /// front may have added it, and the client must not be able to remove it. Or the request would be
 /// another without it.
-fn is_kept(name: &HeaderName) -> bool {
+fn is_kept(name: &[u8]) -> bool {
     const KEPT: [HeaderName; 5] =
         [header::HOST, header::FORWARDED, header::ORIGIN, header::CONTENT_LENGTH, header::VIA];
-    let name_is = |start| name.as_str().starts_with(start);
-    KEPT.contains(name)
-        || name_is("x-forwarded-")
-        || name_is("x-real-")
-        || name_is("sec-websocket-")
+    let is = |kept: &HeaderName| name.eq_ignore_ascii_case(kept.as_str().as_bytes());
+    let begins = |start: &str| {
+        name.get(..start.len()).is_some_and(|name| name.eq_ignore_ascii_case(start.as_bytes()))
+    };
+    KEPT.iter().any(is) || begins("x-forwarded-") || begins("x-real-") || begins("sec-websocket-")
 }
 
 #[cfg(test)]
