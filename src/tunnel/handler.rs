@@ -23,7 +23,7 @@ use crate::{
     negotiation::protocol::Protocol,
 };
 
-/// A handler that carries an upgrade through to an upstream. See the [module](self) for what each side
+/// A handler that carries an upgrade through to an upstream. See the [module](super) for what each side
 /// gets.
 ///
 /// # Example
