@@ -132,6 +132,8 @@ impl<S> Tunnel<Connector<S>> {
     /// Makes a tunnel whose connections a service opens, such as `HttpConnector` of hyper-util, or one
     /// that speaks TLS. It gets the URL. A path in the URL comes before that of each request.
     ///
+    /// The upstream is spoken to in HTTP/1.1, so a connector with TLS must not offer `h2` in ALPN.
+    ///
     /// # Errors
     ///
     /// Fails if the text is not a URL with a host, or if it has a query or user information.
