@@ -104,7 +104,7 @@
 //! # let _ = socket;
 //! ```
 //!
-//! # At the end
+//! # Small messages and the close
 //!
 //! Set `TCP_NODELAY` on the sockets that the server accepts, or a small message waits for the
 //! acknowledgement of the one before. After the close frame, call

@@ -27,8 +27,7 @@ use crate::{
 /// others to the inner service.
 ///
 /// Made by [`UpgradeLayer`](crate::UpgradeLayer). Its readiness and its errors are those of the
-/// inner service. A request that is forwarded is forwarded as it came, its extensions included,
-/// and costs no allocation. [`required`](crate::UpgradeLayer::required),
+/// inner service. A forwarded request is unchanged, its extensions included, and costs no allocation. [`required`](crate::UpgradeLayer::required),
 /// [`advertise`](crate::UpgradeLayer::advertise) and [`strip`](crate::UpgradeLayer::strip) change that.
 ///
 /// # Panics
