@@ -40,8 +40,8 @@ pub enum UpgradeErrorKind {
     /// announced; the client got a 400. Or the body was chunked and longer than the handler's
     /// [limit](crate::UpgradeHandler::body_limit); the client got a 413.
     Body,
-    /// The upstream of a `tunnel::Tunnel` could not be reached, or did not answer with a right 101. The client
-    /// got a 502 or a 504. The source is a `tunnel::TunnelError`.
+    /// The upstream of a `tunnel::Tunnel` could not be reached, or did not answer with a right 101. The
+    /// client got a 502 or a 504. The source is a `tunnel::TunnelError`.
     Upstream,
     /// The [`Switch`](crate::Switch) named protocols that it may not switch to, or the inner service
     /// switched twice for one request. The client got a 500.

@@ -109,8 +109,8 @@
 //!
 //! # HTTP/2
 //!
-//! Browsers open a WebSocket on the HTTP/2 connection of the page, if the server announces that it takes them.
-//! [`UpgradeLayer::extended_connect`] answers them with the same handlers and the same code:
+//! Browsers open a WebSocket on the HTTP/2 connection of the page, if the server announces that it takes
+//! them. [`UpgradeLayer::extended_connect`] answers them with the same handlers and the same code:
 //!
 //! ```text
 //! UpgradeLayer::new().on_inner("websocket").extended_connect()
@@ -249,10 +249,10 @@
 //!
 //! # When not to use this crate
 //!
-//! - For a client. This crate is for servers; the feature `tunnel` asks an upstream to switch, and nothing else
-//!   does.
-//! - For WebSocket messages or TLS alone: it does the handshake and owns the connection. A framing crate reads
-//!   and writes the messages ([`guide`]), and a TLS crate encrypts.
+//! - For a client. This crate is for servers; the feature `tunnel` asks an upstream to switch, and nothing
+//!   else does.
+//! - For WebSocket messages or TLS alone: it does the handshake and owns the connection. A framing crate
+//!   reads and writes the messages ([`guide`]), and a TLS crate encrypts.
 //! - For a socket in one axum app that needs no limits, no shutdown and no check of `Origin`: axum's own
 //!   `WebSocketUpgrade` does that without another dependency.
 //! - For HTTP/2 where both ends are yours: prior knowledge needs no upgrade.

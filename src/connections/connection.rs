@@ -106,8 +106,8 @@ impl Connection {
         self.control.path()
     }
 
-    /// Returns the time since the layer took over the request, or since the inner service returned its switch.
-    /// The handshake counts.
+    /// Returns the time since the layer took over the request, or since the inner service returned its
+    /// switch. The handshake counts.
     pub fn age(&self) -> Duration {
         self.control.since().elapsed()
     }
@@ -153,8 +153,8 @@ impl Connection {
     /// The handler's future is dropped at its next `await`. If the handler has moved its
     /// [`Upgraded`](crate::Upgraded), or the halves of it, to other tasks, their reads and writes fail with
     /// [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted), and a task that is blocked in one is
-    /// woken. The first of them closes the connection. Two kinds of tasks keep it open: one that neither reads
-    /// nor writes, and one that has called [`downcast`](crate::Upgraded::downcast).
+    /// woken. The first of them closes the connection. Two kinds of tasks keep it open: one that neither
+    /// reads nor writes, and one that has called [`downcast`](crate::Upgraded::downcast).
     ///
     /// The connection is reported as [`UpgradeErrorKind::Aborted`](crate::UpgradeErrorKind::Aborted). A
     /// handshake that is pending is answered with 503.
@@ -165,8 +165,8 @@ impl Connection {
     /// Attaches a value to the connection, which [`get`](Self::get) returns on every handle. Returns the
     /// value of the same type that was attached before.
     ///
-    /// [`UpgradeLayer::attach`](crate::UpgradeLayer::attach) attaches a value of the request's extensions, such as
-    /// the peer's address.
+    /// [`UpgradeLayer::attach`](crate::UpgradeLayer::attach) attaches a value of the request's extensions,
+    /// such as the peer's address.
     pub fn insert<T>(&self, value: T) -> Option<T>
     where
         T: Clone + Send + Sync + 'static,

@@ -32,11 +32,11 @@ pub struct Shutdown {
 impl Connections {
     /// Starts a graceful shutdown: no new upgrades, and all handlers are told to end.
     ///
-    /// [`Upgraded::draining`](crate::Upgraded::draining) becomes ready on each connection. From now on, a request that a handler
-    /// would take over gets a 503 and `Connection: close`, with
+    /// [`Upgraded::draining`](crate::Upgraded::draining) becomes ready on each connection. From now on, a
+    /// request that a handler would take over gets a 503 and `Connection: close`, with
     /// [`AtCapacity::Forward`](crate::AtCapacity::Forward) too. If the handler's protocol is
-    /// [optional](crate::UpgradeHandler::is_optional), such as h2c, the inner service answers the
-    /// request instead.
+    /// [optional](crate::UpgradeHandler::is_optional), such as h2c, the inner service answers the request
+    /// instead.
     ///
     /// Handshakes that have begun go on. A drain cannot be undone.
     ///
@@ -52,12 +52,12 @@ impl Connections {
     /// Starts a graceful shutdown that is spread over a time, so that clients do not all reconnect at once.
     ///
     /// When it is called, new upgrades get a 503 as with [`drain`](Self::drain), and
-    /// [`draining`](Self::draining), which is for the server, becomes ready. Each connection is told at a time
-    /// of its own: the first at once, the others evenly over `spread`, in random order. An h2c connection sends
-    /// GOAWAY at its time.
+    /// [`draining`](Self::draining), which is for the server, becomes ready. Each connection is told at a
+    /// time of its own: the first at once, the others evenly over `spread`, in random order. An h2c
+    /// connection sends GOAWAY at its time.
     ///
-    /// The future is ready when the last connection was told. Poll it on a tokio runtime with a timer. To wait until the connections have ended as well, use
-    /// [`shutdown_over`](Self::shutdown_over).
+    /// The future is ready when the last connection was told. Poll it on a tokio runtime with a timer. To
+    /// wait until the connections have ended as well, use [`shutdown_over`](Self::shutdown_over).
     ///
     /// # Cancel safety
     ///

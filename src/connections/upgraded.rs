@@ -213,8 +213,8 @@ impl Upgraded {
     /// hyper-util's `auto` builder.
     ///
     /// From then on, the connection counts until the function given to [`Switch::to`](crate::Switch::to)
-    /// returns, and its bytes are not counted. An [abort](Connection::abort) drops that function's future, and
-    /// does not reach IO that was moved elsewhere. So keep the IO inside that function. Call
+    /// returns, and its bytes are not counted. An [abort](Connection::abort) drops that function's future,
+    /// and does not reach IO that was moved elsewhere. So keep the IO inside that function. Call
     /// [`draining`](Self::draining) before `downcast`.
     ///
     /// # Errors

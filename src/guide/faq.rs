@@ -5,9 +5,10 @@
 //! ## … a 426?
 //!
 //! The handler takes an [`Offer`][offer], and the request offers no WebSocket, or no layer with
-//! `on_inner("websocket")` wraps the route: the body of the response says which. A proxy in front that removes
-//! `Upgrade` is the usual cause of the first. A layer that is [`required`](crate::UpgradeLayer::required)
-//! answers 426 too, and so does a WebSocket of another version than 13.
+//! `on_inner("websocket")` wraps the route: the body of the response says which. A proxy in front that
+//! removes `Upgrade` is the usual cause of the first. A layer that is
+//! [`required`](crate::UpgradeLayer::required) answers 426 too, and so does a WebSocket of another version
+//! than 13.
 //!
 //! ## … a 400?
 //!
@@ -17,14 +18,14 @@
 //!
 //! ## … a 403?
 //!
-//! The page's `Origin` is not that of the host. Behind a proxy, pass on the host and the port that the browser
-//! sees: `proxy_set_header Host $http_host` in nginx. For pages of other hosts, list their origins with
-//! `Origins::list`, your own too. The log has the `origin` and the `host` that were compared.
+//! The page's `Origin` is not that of the host. Behind a proxy, pass on the host and the port that the
+//! browser sees: `proxy_set_header Host $http_host` in nginx. For pages of other hosts, list their origins
+//! with `Origins::list`, your own too. The log has the `origin` and the `host` that were compared.
 //!
 //! ## … a 503 or a 429?
 //!
-//! 503: [`max_connections`](crate::UpgradeLayer::max_connections) is reached, a drain has begun, or the handler
-//! was late for [`handshake_timeout`](crate::UpgradeLayer::handshake_timeout). 429:
+//! 503: [`max_connections`](crate::UpgradeLayer::max_connections) is reached, a drain has begun, or the
+//! handler was late for [`handshake_timeout`](crate::UpgradeLayer::handshake_timeout). 429:
 //! [`max_connections_per`](crate::UpgradeLayer::max_connections_per) is reached for its key. The counts in
 //! [`Stats`](crate::Stats) tell them apart.
 //!
@@ -34,17 +35,17 @@
 //!
 //! ## … a 101, and then EOF?
 //!
-//! The handler did not run. [`on_failure`](crate::UpgradeLayer::on_failure) receives an error whose text names
-//! the remedy. [`NotEnabled`](crate::UpgradeErrorKind::NotEnabled): serve connections `.with_upgrades()`.
-//! [`Replaced`](crate::UpgradeErrorKind::Replaced): a layer hides the response body, so add
-//! [`UpgradeLayer::outermost`](crate::UpgradeLayer::outermost) as the last layer.
+//! The handler did not run. [`on_failure`](crate::UpgradeLayer::on_failure) receives an error whose text
+//! names the remedy. [`NotEnabled`](crate::UpgradeErrorKind::NotEnabled): serve connections
+//! `.with_upgrades()`. [`Replaced`](crate::UpgradeErrorKind::Replaced): a layer hides the response body, so
+//! add [`UpgradeLayer::outermost`](crate::UpgradeLayer::outermost) as the last layer.
 //!
 //! # Why does my handler not run?
 //!
-//! The layer forwarded the request, and the inner service answered. [`Stats::declined`](crate::Declined) counts
-//! the reasons, and with the feature `tracing` the event `declined` names them: `request` for HTTP/1.0,
-//! `connection` for a missing `Connection: upgrade`, `unregistered` for another protocol, `body` for a request
-//! with a body, `unaccepted` for [`when`](crate::UpgradeHandler::when).
+//! The layer forwarded the request, and the inner service answered. [`Stats::declined`](crate::Declined)
+//! counts the reasons, and with the feature `tracing` the event `declined` names them: `request` for
+//! HTTP/1.0, `connection` for a missing `Connection: upgrade`, `unregistered` for another protocol, `body`
+//! for a request with a body, `unaccepted` for [`when`](crate::UpgradeHandler::when).
 //!
 //! # What does nginx need in front?
 //!
@@ -59,8 +60,8 @@
 //! proxy_read_timeout 1h;
 //! ```
 //!
-//! It closes a connection without a byte for 60 seconds, unless `proxy_read_timeout` says otherwise. Send pings
-//! more often than that.
+//! It closes a connection without a byte for 60 seconds, unless `proxy_read_timeout` says otherwise. Send
+//! pings more often than that.
 //!
 //! # Why are small messages slow?
 //!
@@ -81,34 +82,35 @@
 //!
 //! # How do I authenticate a client before the switch?
 //!
-//! Below [`on_inner`](crate::UpgradeLayer::on_inner), as for any other route: with middleware, extractors, or a
-//! `Result<Switch, _>` in the handler. A handler given to [`on`](crate::UpgradeLayer::on) gets the request and
-//! returns `Err(StatusCode::UNAUTHORIZED)`; with `websocket::WebSocket`, use `on_connect`. Browsers cannot set
-//! `Authorization` on a WebSocket: use a cookie, or a token in a subprotocol or the query.
+//! Below [`on_inner`](crate::UpgradeLayer::on_inner), as for any other route: with middleware, extractors, or
+//! a `Result<Switch, _>` in the handler. A handler given to [`on`](crate::UpgradeLayer::on) gets the request
+//! and returns `Err(StatusCode::UNAUTHORIZED)`; with `websocket::WebSocket`, use `on_connect`. Browsers
+//! cannot set `Authorization` on a WebSocket: use a cookie, or a token in a subprotocol or the query.
 //!
 //! # How do I limit connections?
 //!
 //! [`max_connections`](crate::UpgradeLayer::max_connections) for all, and
 //! [`max_connections_per`](crate::UpgradeLayer::max_connections_per) for each address or user.
-//! [`idle_timeout`](crate::UpgradeLayer::idle_timeout) and [`max_lifetime`](crate::UpgradeLayer::max_lifetime)
-//! limit their time. A `ConcurrencyLimitLayer` does not: the response to an upgrade ends with its 101.
+//! [`idle_timeout`](crate::UpgradeLayer::idle_timeout) and
+//! [`max_lifetime`](crate::UpgradeLayer::max_lifetime) limit their time. A `ConcurrencyLimitLayer` does not:
+//! the response to an upgrade ends with its 101.
 //!
 //! # How do I shut down?
 //!
 //! A server's graceful shutdown does not know of upgraded connections. Call
 //! [`Connections::shutdown`](crate::Connections::shutdown) with a deadline, and in the handler wait for
-//! [`Upgraded::draining`](crate::Upgraded::draining) beside the reads. [`Connections`](crate::Connections) has
-//! the code for axum, [`guide::hyper`](crate::guide::hyper) that for hyper.
+//! [`Upgraded::draining`](crate::Upgraded::draining) beside the reads. [`Connections`](crate::Connections)
+//! has the code for axum, [`guide::hyper`](crate::guide::hyper) that for hyper.
 //!
 //! # How do I send to a connection from elsewhere?
 //!
-//! With a channel whose receiver the function on the connection reads in `select!`, as the example `chat` does
-//! for its rooms. [`Connection`](crate::Connection) ends a connection, and does not write to it.
+//! With a channel whose receiver the function on the connection reads in `select!`, as the example `chat`
+//! does for its rooms. [`Connection`](crate::Connection) ends a connection, and does not write to it.
 //!
 //! # Can a page and a socket share a path?
 //!
-//! Yes. Take `Option<Offer>` in an axum handler, or register a handler with [`on`](crate::UpgradeLayer::on): a
-//! request without an offer reaches the inner service. [`guide::axum`](crate::guide::axum) has an example.
+//! Yes. Take `Option<Offer>` in an axum handler, or register a handler with [`on`](crate::UpgradeLayer::on):
+//! a request without an offer reaches the inner service. [`guide::axum`](crate::guide::axum) has an example.
 //!
 //! # Does it work over HTTP/2?
 //!
@@ -149,12 +151,13 @@
 //! # }
 //! ```
 //!
-//! axum-test's `TestServer` needs its HTTP transport for the same reason (`TestServer::builder().http_transport()`).
+//! axum-test's `TestServer` needs its HTTP transport for the same reason
+//! (`TestServer::builder().http_transport()`).
 //!
 //! # Can I reach the TCP socket?
 //!
-//! [`Upgraded::downcast`](crate::Upgraded::downcast) returns it, with the bytes that the server had read ahead.
-//! The crate does not count its bytes and cannot abort it from then on.
+//! [`Upgraded::downcast`](crate::Upgraded::downcast) returns it, with the bytes that the server had read
+//! ahead. The crate does not count its bytes and cannot abort it from then on.
 //!
 //! # Does `Connection: close` break an upgrade?
 //!

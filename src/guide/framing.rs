@@ -26,9 +26,9 @@
 //!
 //! # tokio-tungstenite
 //!
-//! Before each read, tungstenite 0.30 fills `read_buffer_size` bytes with zeros: 128 KiB by default, even for a
-//! message of 10 bytes. Each connection keeps a buffer of that size, too. Choose a smaller one. A message may
-//! have 64 MiB by default, which `max_message_size` lowers.
+//! Before each read, tungstenite 0.30 fills `read_buffer_size` bytes with zeros: 128 KiB by default, even for
+//! a message of 10 bytes. Each connection keeps a buffer of that size, too. Choose a smaller one. A message
+//! may have 64 MiB by default, which `max_message_size` lowers.
 //!
 //! ```
 //! use tokio_tungstenite::{

@@ -124,9 +124,8 @@
 //!     assert!(answer.ends_with("\r\n\r\nplain"));
 //!
 //!     let mut client = TcpStream::connect(address).await?;
-//!     client
-//!         .write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: upgrade\r\nUpgrade: echo/1\r\n\r\nhello\n")
-//!         .await?;
+//!     let offer = "Host: a.test\r\nConnection: upgrade\r\nUpgrade: echo/1";
+//!     client.write_all(format!("GET / HTTP/1.1\r\n{offer}\r\n\r\nhello\n").as_bytes()).await?;
 //!     let mut answer = String::new();
 //!     while !answer.ends_with("hello\n") {
 //!         answer.push(client.read_u8().await?.into());
@@ -157,8 +156,8 @@
 //! | `set_nodelay(true)` | small messages wait for each other |
 //! | `graceful_shutdown()` on each connection | idle HTTP connections stay open, and the server waits for them |
 //!
-//! Leave `pipeline_flush` off; [the crate's documentation](crate#the-server-has-to-hand-over-connections) says
-//! why.
+//! Leave `pipeline_flush` off; [the crate's documentation](crate#the-server-has-to-hand-over-connections)
+//! says why.
 //!
 //! # hyper alone
 //!

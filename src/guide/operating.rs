@@ -17,9 +17,9 @@
 //! | the text of an [`UpgradeError`](crate::UpgradeError) | warn; error for a panic, and for the first [`Replaced`](crate::UpgradeErrorKind::Replaced) without an outermost layer, or with one that is not the outermost | `kind`, `source` |
 //!
 //! The log of the example `graceful`, with `RUST_LOG=tower_upgrade=debug` and without the timestamps. In
-//! order: a client connects and closes, a handshake is malformed, an offer is for an unknown protocol, a client
-//! disconnects without a close frame, one client is told of the shutdown, one is aborted at the deadline, and
-//! one connects during the shutdown:
+//! order: a client connects and closes, a handshake is malformed, an offer is for an unknown protocol, a
+//! client disconnects without a close frame, one client is told of the shutdown, one is aborted at the
+//! deadline, and one connects during the shutdown:
 //!
 //! ```text
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
@@ -67,8 +67,8 @@
 //! switch.
 //!
 //! The gauge is set to the number of connections at each change. So a recorder that is installed late, or
-//! that drops a series after a while, shows the right number again when the next connection begins or ends. All
-//! layers of a process count together.
+//! that drops a series after a while, shows the right number again when the next connection begins or ends.
+//! All layers of a process count together.
 //!
 //! A client cannot make a new reason of the outcome `rejected`. The reasons are:
 //!

@@ -21,8 +21,8 @@
 //! # A limit for each address
 //!
 //! [`max_connections_per`](crate::UpgradeLayer::max_connections_per) takes a function from the request's head
-//! to a key. Without a proxy in front, the key is the peer's address. Behind a proxy, it is the header that the
-//! proxy sets. Do not use a header that clients can set themselves:
+//! to a key. Without a proxy in front, the key is the peer's address. Behind a proxy, it is the header that
+//! the proxy sets. Do not use a header that clients can set themselves:
 //!
 //! ```
 //! use std::net::IpAddr;

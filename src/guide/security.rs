@@ -38,11 +38,10 @@
 //!
 //! # Layers see no bytes after the 101
 //!
-//! Outer layers see the request and its 101. Limits of bodies, time, rates and compression do not apply to what
-//! follows. Decide who may connect before the 101: in an outer layer, in the route, or in the handler. A
-//! connection whose user logs out stays open. End it with
-//! [`Connection::abort`](crate::Connection::abort), found by a value that
-//! [`attach`](crate::UpgradeLayer::attach) keeps.
+//! Outer layers see the request and its 101. Limits of bodies, time, rates and compression do not apply to
+//! what follows. Decide who may connect before the 101: in an outer layer, in the route, or in the handler. A
+//! connection whose user logs out stays open. End it with [`Connection::abort`](crate::Connection::abort),
+//! found by a value that [`attach`](crate::UpgradeLayer::attach) keeps.
 //!
 //! # Services that send requests on
 //!
@@ -50,23 +49,24 @@
 //! server past all routes and checks (h2c smuggling, websocket smuggling). Put
 //! [`strip`](crate::UpgradeLayer::strip) around such a service. It also removes hyper's `OnUpgrade`, so a 101
 //! that the other server sends opens no tunnel
-//! (`tests/it/policies/strip.rs::a_101_that_an_inner_service_relays_opens_no_tunnel`), and answers an extended
-//! CONNECT with 501
+//! (`tests/it/policies/strip.rs::a_101_that_an_inner_service_relays_opens_no_tunnel`), and answers an
+//! extended CONNECT with 501
 //! (`tests/it/policies/strip.rs::an_extended_connect_that_no_handler_accepts_is_answered_and_not_forwarded`).
 //!
 //! To let a protocol through on purpose, register a `tunnel::Tunnel`. It sends the client a 101 only if the
 //! upstream has switched to that protocol. It does not check `Origin`: the upstream has to. It does not look
-//! at the path: limit it with [`when`](crate::UpgradeHandler::when). Do not tunnel `h2c`, unless the upstream is
-//! meant to be reached past this server.
+//! at the path: limit it with [`when`](crate::UpgradeHandler::when). Do not tunnel `h2c`, unless the upstream
+//! is meant to be reached past this server.
 //!
 //! # HTTP/2 by upgrade
 //!
 //! The feature `h2c` has two dangers:
 //!
 //! - Layers outside `UpgradeLayer` see only the first request of a connection. Put authentication around the
-//!   service that `H2c::new` gets (`tests/it/h2c/services.rs::a_layer_that_stands_outside_sees_the_first_request_alone`).
-//! - It is for cleartext (RFC 9113 §3.2). Behind a proxy that forwards `Upgrade` without knowing `h2c`, clients
-//!   bypass the rules of the proxy.
+//!   service that `H2c::new` gets
+//!   (`tests/it/h2c/services.rs::a_layer_that_stands_outside_sees_the_first_request_alone`).
+//! - It is for cleartext (RFC 9113 §3.2). Behind a proxy that forwards `Upgrade` without knowing `h2c`,
+//!   clients bypass the rules of the proxy.
 //!
 //! # Slow clients
 //!
@@ -91,13 +91,13 @@
 //! # Aborts
 //!
 //! An abort closes the connection even if its handler has moved it, or its halves, to other tasks
-//! (`tests/it/connections/abort.rs::halves_in_other_tasks_fail_and_the_connection_is_closed`). Two cases escape:
-//! a holder that never polls it, which [`Shutdown::remaining`](crate::Shutdown::remaining) counts, and IO that
-//! was taken out with [`Upgraded::downcast`](crate::Upgraded::downcast)
+//! (`tests/it/connections/abort.rs::halves_in_other_tasks_fail_and_the_connection_is_closed`). Two cases
+//! escape: a holder that never polls it, which [`Shutdown::remaining`](crate::Shutdown::remaining) counts,
+//! and IO that was taken out with [`Upgraded::downcast`](crate::Upgraded::downcast)
 //! (`tests/it/connections/abort.rs::a_connection_that_was_taken_apart_is_not_reached`).
 //!
 //! # The code
 //!
-//! The crate has no `unsafe` code, and `forbid(unsafe_code)` keeps it so. Its parsers of headers are loops with
-//! limits, compared with a naive parser on generated input. The bytes of HTTP/2 by upgrade are fuzzed
+//! The crate has no `unsafe` code, and `forbid(unsafe_code)` keeps it so. Its parsers of headers are loops
+//! with limits, compared with a naive parser on generated input. The bytes of HTTP/2 by upgrade are fuzzed
 //! (`fuzz/`). `tests/it/security.rs` tries the incidents of other implementations on this one.

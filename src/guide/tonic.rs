@@ -89,8 +89,10 @@
 //!
 //! # tonic's own server
 //!
-//! `tonic::transport::Server` does not hand over HTTP/1.1 connections: it serves them without upgrades. Below
-//! it, a client gets a 101 and then EOF. Serve `Routes` with `axum::serve`, or with [hyper](crate::guide::hyper).
+//! Do not put the layer into `tonic::transport::Server`. It serves HTTP/2 only by default, and with
+//! `accept_http1(true)` it serves HTTP/1.1 without handing over connections: a client would get a 101 and
+//! then EOF. It does not announce extended CONNECT either. (This is from the source of tonic 0.14, and not
+//! tested.) Serve `Routes` with `axum::serve`, or as in [hyper](crate::guide::hyper).
 //!
 //! # h2c
 //!

@@ -154,10 +154,9 @@ impl<S> H2c<S> {
     /// Leaves requests with a chunked body to HTTP/1.1. By default the body is read, up to the
     /// [limit](UpgradeHandler::body_limit), and the request is upgraded.
     ///
-    /// The length of a chunked body is known only at its end. If a body exceeds the limit, part of it has been
-    /// read, and the request cannot be forwarded any more: the client gets a 413, and the connection is
-    /// closed. Call this, or raise the limit, if clients
-    /// that offer h2c stream large uploads.
+    /// The length of a chunked body is known only at its end. If a body exceeds the limit, part of it has
+    /// been read, and the request cannot be forwarded any more: the client gets a 413, and the connection is
+    /// closed. Call this, or raise the limit, if clients that offer h2c stream large uploads.
     ///
     /// # Example
     ///

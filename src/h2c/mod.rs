@@ -83,13 +83,12 @@
 //! [spread](crate::Connections::drain_over) drain begins. A drain of one connection alone, and
 //! [`max_lifetime`](crate::UpgradeLayer::max_lifetime), send GOAWAY and do not tell the service.
 //!
-//! [`H2c::idle_timeout`] and [`H2c::max_age`] end a connection in the same way; both are off by
-//! default. A client whose HTTP/2 preface does not come within the
-//! [handshake timeout](crate::UpgradeLayer::handshake_timeout) is dropped. After GOAWAY and the
-//! last response, a client that does not close the connection is dropped too, after the time that
-//! [`close`](crate::Upgraded::close) waits for a client that goes on sending. Streams that it opens after this
-//! time do not count. The options of HTTP/2 itself, such as PINGs to silent clients, are
-//! hyper's: [`H2c::http2`].
+//! [`H2c::idle_timeout`] and [`H2c::max_age`] end a connection in the same way; both are off by default. A
+//! client whose HTTP/2 preface does not come within the [handshake
+//! timeout](crate::UpgradeLayer::handshake_timeout) is dropped. After GOAWAY and the last response, a client
+//! that does not close the connection is dropped too, after the time that [`close`](crate::Upgraded::close)
+//! waits for a client that goes on sending. Streams that it opens after this time do not count. The options
+//! of HTTP/2 itself, such as PINGs to silent clients, are hyper's: [`H2c::http2`].
 //!
 //! Every connection is [closed](crate::Upgraded::close) so that the client receives everything, and counts
 //! until then.

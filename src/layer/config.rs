@@ -36,8 +36,9 @@ impl Config {
     }
 }
 
-/// How the layer answers an offer when [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections)
-/// or [`UpgradeLayer::max_connections_per`](crate::UpgradeLayer::max_connections_per) is reached.
+/// How the layer answers an offer when
+/// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) or
+/// [`UpgradeLayer::max_connections_per`](crate::UpgradeLayer::max_connections_per) is reached.
 ///
 /// A request for an [optional](crate::UpgradeHandler::is_optional) protocol, such as h2c, is always
 /// forwarded.
@@ -82,7 +83,8 @@ impl Config {
 #[non_exhaustive]
 pub enum AtCapacity {
     /// With 503 and `Retry-After: 1`, in seconds, or with 429 if
-    /// [`UpgradeLayer::max_connections_per`](crate::UpgradeLayer::max_connections_per) is reached. The default.
+    /// [`UpgradeLayer::max_connections_per`](crate::UpgradeLayer::max_connections_per) is reached. The
+    /// default.
     #[default]
     Refuse,
     /// Forwards the request to the inner service, as if no handler had accepted it.

@@ -84,8 +84,8 @@ impl Policies {
         }
     }
 
-    /// Whether a request that no handler takes is answered, and not forwarded. Stripped of its `:protocol`, an
-    /// extended CONNECT would be a request for something else.
+    /// Whether a request that no handler takes is answered, and not forwarded. Stripped of its `:protocol`,
+    /// an extended CONNECT would be a request for something else.
     pub(super) fn answers(&self, head: &request::Parts) -> bool {
         self.required || (self.strip && connect::protocol(head).is_some())
     }

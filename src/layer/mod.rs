@@ -123,8 +123,8 @@ impl<M> UpgradeLayer<M> {
     /// Has the service answer with axum's body: [`with_body`](Self::with_body) of
     /// `axum::body::Body::new`.
     ///
-    /// `axum::serve` needs it for a layer around a whole `Router`. On a `Router` it saves an allocation for each
-    /// response.
+    /// `axum::serve` needs it for a layer around a whole `Router`. On a `Router` it saves an allocation for
+    /// each response.
     ///
     /// # Example
     ///
@@ -217,15 +217,15 @@ impl<M> UpgradeLayer<M> {
     /// apply, and a page and a socket can share a path.
     ///
     /// A request that offers the protocol, and has no body, goes to the inner service with the agreed
-    /// [`Protocol`](crate::Protocol)`<'static>` in its extensions. If the response is a [`Switch`](crate::Switch) (see
-    /// [`Switch::into_response`](crate::Switch::into_response)), the layer sends the 101 and runs it.
-    /// Every other response is sent as it is. Answer an
-    /// [extended CONNECT](Self::extended_connect) with a switch or with an error: its client takes any 2xx
-    /// for a switch.
+    /// [`Protocol`](crate::Protocol)`<'static>` in its extensions. If the response is a
+    /// [`Switch`](crate::Switch) (see [`Switch::into_response`](crate::Switch::into_response)), the layer
+    /// sends the 101 and runs it. Every other response is sent as it is. Answer an [extended
+    /// CONNECT](Self::extended_connect) with a switch or with an error: its client takes any 2xx for a
+    /// switch.
     ///
     /// The connection takes its place when the inner service has returned the switch. If
-    /// [`max_connections`](Self::max_connections) is reached, or a drain has begun, the client gets a 503, with
-    /// [`AtCapacity::Forward`](crate::AtCapacity::Forward) too. The [handshake
+    /// [`max_connections`](Self::max_connections) is reached, or a drain has begun, the client gets a 503,
+    /// with [`AtCapacity::Forward`](crate::AtCapacity::Forward) too. The [handshake
     /// timeout](Self::handshake_timeout) begins at the same time.
     ///
     /// hyper's `OnUpgrade` stays in the extensions, so axum's `WebSocketUpgrade` still works below the

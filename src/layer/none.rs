@@ -12,7 +12,8 @@ use tower::Service;
 
 use crate::handler::rejection::OwnBody;
 
-/// The inner service of an [`UpgradeLayer`] that was made [into a service](crate::UpgradeLayer::into_service).
+/// The inner service of an [`UpgradeLayer`] that was made [into a
+/// service](crate::UpgradeLayer::into_service).
 ///
 /// The layer answers all requests itself. Requests for protocols of [`UpgradeLayer::on_inner`] get a 501.
 ///

@@ -11,8 +11,8 @@ use super::{
 use crate::handler::rejection::OwnBody;
 
 impl<M> UpgradeLayer<M> {
-    /// Requires an upgrade: a request that no handler accepts gets a 426 with the registered protocols, and is
-    /// never forwarded. Off by default.
+    /// Requires an upgrade: a request that no handler accepts gets a 426 with the registered protocols, and
+    /// is never forwarded. Off by default.
     ///
     /// [`into_service`](Self::into_service) is the same without an inner service.
     ///
@@ -103,8 +103,8 @@ impl<M> UpgradeLayer<M> {
         self
     }
 
-    /// Removes the offer from forwarded requests, for an inner service that sends them on to another server. Off
-    /// by default.
+    /// Removes the offer from forwarded requests, for an inner service that sends them on to another server.
+    /// Off by default.
     ///
     /// If such a service passed an `Upgrade` header on, the other server could switch the connection, and
     /// the client would reach it past all routes and checks.
@@ -113,11 +113,11 @@ impl<M> UpgradeLayer<M> {
     /// `OnUpgrade` from the extensions. All other headers stay, in their order, those that `Connection`
     /// names included: an outer layer may have added them, and a client must not be able to remove them.
     ///
-    /// A request that the inner service [is asked about](Self::on_inner) keeps the offer of that protocol, and
-    /// its `OnUpgrade`, and loses all others. An extended CONNECT that no handler accepts is not forwarded: its
-    /// `:protocol` is the offer, and without it there is no such request. It is answered with 501 (RFC 9220
-    /// §3). A plain CONNECT loses its `OnUpgrade`, and nothing else: answer it with an error, since a 2xx opens
-    /// a tunnel for the client.
+    /// A request that the inner service [is asked about](Self::on_inner) keeps the offer of that protocol,
+    /// and its `OnUpgrade`, and loses all others. An extended CONNECT that no handler accepts is not
+    /// forwarded: its `:protocol` is the offer, and without it there is no such request. It is answered with
+    /// 501 (RFC 9220 §3). A plain CONNECT loses its `OnUpgrade`, and nothing else: answer it with an error,
+    /// since a 2xx opens a tunnel for the client.
     ///
     /// # Example
     ///
@@ -190,8 +190,8 @@ impl<M> UpgradeLayer<M> {
     /// warning in the log (feature `tracing`) says once that the setting may be missing.
     ///
     /// Chromium opens a WebSocket on a connection of HTTP/2 that it has for a page or a request, and a new
-    /// connection of HTTP/1.1 if there is none, as after a restart of the server. Serve both versions. In that
-    /// case, ignore the warning.
+    /// connection of HTTP/1.1 if there is none, as after a restart of the server. Serve both versions. In
+    /// that case, ignore the warning.
     ///
     /// # Example
     ///

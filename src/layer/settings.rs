@@ -51,8 +51,8 @@ impl<M> UpgradeLayer<M> {
     /// Calls `callback` with each upgrade that failed. A later call replaces an earlier one; without a
     /// callback, failures are only logged and counted, with the features `tracing` and `metrics`.
     ///
-    /// Forwarded requests and [`Rejection`](crate::Rejection)s are not failures. The callback runs on the task
-    /// that failed, so it must not block. A panic in it is caught.
+    /// Forwarded requests and [`Rejection`](crate::Rejection)s are not failures. The callback runs on the
+    /// task that failed, so it must not block. A panic in it is caught.
     ///
     /// # Example
     ///
@@ -106,8 +106,8 @@ impl<M> UpgradeLayer<M> {
         self
     }
 
-    /// Limits how many upgraded connections may exist at once, those in their handshake included. Unlimited by
-    /// default.
+    /// Limits how many upgraded connections may exist at once, those in their handshake included. Unlimited
+    /// by default.
     ///
     /// One more gets a 503, or is forwarded: see [`at_capacity`](Self::at_capacity).
     pub fn max_connections(mut self, connections: usize) -> Self {

@@ -41,8 +41,8 @@ pub struct TunnelError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TunnelErrorKind {
-    /// The connection to the upstream failed: for example, no process listens there, or the name was not found.
-    /// The client got a 502.
+    /// The connection to the upstream failed: for example, no process listens there, or the name was not
+    /// found. The client got a 502.
     Connect,
     /// It took longer than [`Tunnel::connect_timeout`](super::Tunnel::connect_timeout) to connect. The
     /// client got a 504.

@@ -196,8 +196,8 @@ impl<C> Tunnel<C> {
         }
     }
 
-    /// Removes a prefix of the path before the request is sent to the upstream. A request with another path is
-    /// not accepted. Nothing is removed by default.
+    /// Removes a prefix of the path before the request is sent to the upstream. A request with another path
+    /// is not accepted. Nothing is removed by default.
     ///
     /// With `/api`, a request for `/api/chat?room=1` goes up as `/chat?room=1`, one for `/api` as `/`,
     /// and one for `/apis` is forwarded to the inner service. Together with a path in the URL of

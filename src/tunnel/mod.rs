@@ -53,8 +53,8 @@
 //! connection breaks, the other is reset if it is TCP without TLS, so that its peer does not see a clean EOF.
 //! Each direction applies back-pressure, and buffers 64 KiB at most.
 //!
-//! A drain closes a tunnel once it has been idle for one second. A tunnel that is never idle is aborted at the
-//! deadline. [`Tunnel::close_websocket_on_drain`] ends each WebSocket with a close frame instead.
+//! A drain closes a tunnel once it has been idle for one second. A tunnel that is never idle is aborted at
+//! the deadline. [`Tunnel::close_websocket_on_drain`] ends each WebSocket with a close frame instead.
 //!
 //! # Security
 //!

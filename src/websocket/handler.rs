@@ -168,8 +168,8 @@ impl WebSocket {
 
     /// Sets the subprotocols of the server, in order of preference (RFC 6455 §1.9). None by default.
     ///
-    /// The first one that the client offers is agreed on. If the client offers none of them, the handshake goes
-    /// on without a subprotocol. Subprotocols compare exactly.
+    /// The first one that the client offers is agreed on. If the client offers none of them, the handshake
+    /// goes on without a subprotocol. Subprotocols compare exactly.
     ///
     /// # Panics
     ///

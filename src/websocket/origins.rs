@@ -86,8 +86,8 @@ impl Origins {
     /// ```
     ///
     /// A [list](Self::list) also rejects two kinds of pages that this check accepts: pages at a name that an
-    /// attacker makes point to your host (DNS rebinding), and pages that were loaded over HTTP from a host that
-    /// you serve over HTTPS.
+    /// attacker makes point to your host (DNS rebinding), and pages that were loaded over HTTP from a host
+    /// that you serve over HTTPS.
     pub const fn same_host() -> Self {
         Self(Allowed::SameHost)
     }

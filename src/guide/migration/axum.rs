@@ -107,8 +107,8 @@
 //!
 //! axum's sockets are tungstenite's, so tokio-tungstenite keeps most of the code of the messages: `Message`
 //! and `Error` come from `tungstenite`, and `socket.recv()` becomes `socket.try_next()`. Add it with
-//! `cargo add tokio-tungstenite --no-default-features`. [`framing`](crate::guide) has its settings, and the
-//! other framing crates.
+//! `cargo add tokio-tungstenite --no-default-features`. [`guide::framing`](crate::guide::framing) has its
+//! settings, and the other framing crates.
 //!
 //! # Line by line
 //!

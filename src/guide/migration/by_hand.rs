@@ -35,5 +35,5 @@
 //! | HTTP/1.0 | 101 | forwarded |
 //! | with a body | 101, without waiting for the body | forwarded, unless the handler has a body limit |
 //!
-//! The last row is a [request smuggling](crate::guide::security) hole when an unread body is taken for bytes of
-//! the new protocol.
+//! The last row is a [request smuggling](crate::guide::security) hole when an unread body is taken for bytes
+//! of the new protocol.
