@@ -116,9 +116,9 @@
 //! UpgradeLayer::new().on_inner("websocket").extended_connect()
 //! ```
 //!
-//! `axum::serve` announces it with axum's feature `http2`. With
-//! hyper and hyper-util, call `enable_connect_protocol()` on the HTTP/2 builder. In axum, route the path with
-//! `any(…)`: the method is CONNECT. Browsers speak HTTP/2 over TLS only.
+//! `axum::serve` announces it with axum's feature `http2`. With hyper and hyper-util, call
+//! `enable_connect_protocol()` on the HTTP/2 builder. In axum, route the path with `any(…)`: the method is
+//! CONNECT. Browsers speak HTTP/2 over TLS only.
 //!
 //! # Where the layer goes
 //!
@@ -138,16 +138,16 @@
 //!
 //! # Layer order
 //!
-//! Add [`UpgradeLayer::outermost`] as the last layer; then a handler's function runs on the connection if
-//! and only if its 101 leaves the server. Without it, the layer goes by what the server asks the body of
-//! the 101, which some layers hide and a few imitate. All of this holds for the 200 to an extended CONNECT,
-//! too.
+//! Add [`UpgradeLayer::outermost`] as the last layer. Then a handler's function runs on the connection if and
+//! only if its 101 leaves the server. Without it, the layer has only the body of the 101, which the server
+//! asks for its end and its size. Some layers hide these questions, and a few imitate them. All of this holds
+//! for the 200 to an extended CONNECT, too.
 //!
 //! | outer layer | works without `outermost()` | works with it | why |
 //! |---|---|---|---|
 //! | reads or changes headers, extensions or the URI | yes | yes | the status and the body of the 101 stay |
 //! | sets `Connection` on every response | no: a malformed 101 | yes | a 101 needs the option `upgrade` in `Connection`, and `outermost()` puts it back |
-//! | authentication, sessions, CSRF, rate limits | yes | yes | a request that may pass is passed on, and its 101 comes back as it is |
+//! | authentication, sessions, CSRF, rate limits | yes | yes | they pass the 101 of an accepted request on unchanged |
 //! | limits of time, concurrency or load; calls on another task | yes | yes | the response stays |
 //! | routes, nests, merges or boxes | yes | yes | a box passes the server's questions on |
 //! | wraps the response body and passes its size on (trace, compression by default) | yes | yes | the server's questions reach the body |
@@ -157,10 +157,10 @@
 //! | holds the response until the request's extensions are dropped (axum-htmx's `AutoVaryLayer`) | no for `WebSocket`: 101, then EOF | no for `WebSocket`: 503 | its `Handshake` keeps the request; `on_inner` does not |
 //! | makes a new request without the old one's extensions | no: forwarded | no: forwarded | hyper's promise of the connection is one of them |
 //!
-//! An outer layer that answers something else in place of the 101, such as a time limit, is respected:
-//! the handler does not run. Without `outermost()` a layer escapes notice if it changes the status in
-//! place to 204 or 304, or after something asked the body for its size; or if it asks the body all that
-//! a server asks, and then answers something else.
+//! If an outer layer answers something else in place of the 101, such as a time limit, the handler does not
+//! run. Without `outermost()`, a layer escapes notice if it changes the status in place to 204 or 304, or
+//! after something asked the body for its size; or if it asks the body all that a server asks, and then
+//! answers something else.
 //!
 //! Bytes of a body cannot get into the new protocol, unless an outer layer replaces the request's body
 //! without reading it, keeps its headers, and hides the size of the new one. Read a body to its end
@@ -274,7 +274,7 @@
 //! | `metrics` | counters, a gauge and a histogram, through the `metrics` facade | 3: metrics and two of its own |
 //!
 //! An axum app without the feature `http2` gets 8 more, for HTTP/2: h2 and what it needs. To count
-//! for yourself: `cargo tree -e normal --prefix none -p tower-upgrade | sort -u`.
+//! for yourself: `cargo tree -e normal --no-dedupe --prefix none -p tower-upgrade | sort -u`.
 //!
 //! [`guide::operating`] lists the events and the metrics.
 //!
