@@ -265,7 +265,7 @@
 //!
 //! | feature | what it adds | crates it adds |
 //! |---|---|---|
-//! | none | handlers and switches for hyper and tower | 30, as hyper's server with HTTP/1 and HTTP/2, tokio and tower have |
+//! | none | handlers and switches for hyper and tower | 30: hyper with HTTP/1 and HTTP/2, hyper-util, tokio, tower, and what they need |
 //! | `axum` | `Offer` as an extractor, `Switch` and `Rejection` as responses, `UpgradeLayer::for_axum` | 3: axum-core and two of its own; none in an axum app |
 //! | `websocket` | `websocket::Offer` and `websocket::WebSocket`, the opening handshake of RFC 6455 and RFC 8441 | 9: base64, sha1 and seven of its own; none beside axum's feature `ws` |
 //! | `h2c` | `h2c::H2c`, HTTP/2 by upgrade in cleartext (RFC 7540 §3.2) | 1: base64 |

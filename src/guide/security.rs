@@ -74,7 +74,7 @@
 //! |---|---|
 //! | TCP and TLS handshakes | your listener |
 //! | the head of a request | hyper's `header_read_timeout`, which needs `timer(…)` on the builder; `axum::serve` sets no timer, so it has no limit |
-//! | the size of the head | hyper: 100 headers and 400 kB by default |
+//! | the size of the head | hyper: 100 headers and about 400 kB by default, and 16 kB in HTTP/2 |
 //! | the body, the decision, and the 101 | [`handshake_timeout`](crate::UpgradeLayer::handshake_timeout): 10 seconds; a client that does not read its 101 loses its place (`tests/it/places.rs::a_client_that_does_not_read_its_101_loses_its_place`) |
 //! | the connection | none by default; with [`idle_timeout`](crate::UpgradeLayer::idle_timeout), a writer that is blocked for so long counts as idle (`tests/it/connections/time.rs::a_writer_that_is_blocked_for_too_long_is_idle`) |
 //! | the close | [`Upgraded::close`](crate::Upgraded::close): bounded, and a flood does not prolong it |

@@ -7,7 +7,7 @@ use http::{
 };
 
 use super::settings::HTTP2_SETTINGS;
-use crate::host;
+use crate::{host, negotiation::connection::RESERVED};
 
 /// Makes a head of HTTP/2 from one of HTTP/1.1.
 ///
@@ -91,7 +91,7 @@ pub(super) fn has_path(head: &Parts) -> bool {
 fn fields(headers: HeaderMap, keeps_host: bool) -> HeaderMap {
     let accepts_trailers = accepts_trailers(&headers);
     // `HeaderMap::remove` would move the last field into the gap.
-    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    let mut kept = HeaderMap::with_capacity(headers.keys_len().min(RESERVED));
     let mut name = header::TE;
     for (next, value) in headers {
         // Further values of a name come without it.

@@ -48,7 +48,7 @@ pub(crate) fn strip(headers: &mut HeaderMap) {
         return;
     }
     // `HeaderMap::remove` would move the last header into the gap.
-    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    let mut kept = HeaderMap::with_capacity(headers.keys_len().min(RESERVED));
     let mut name = CONNECTION;
     for (next, value) in std::mem::take(headers) {
         // Further values of a name come without it.
@@ -98,6 +98,9 @@ fn is_stripped(option: &[u8]) -> bool {
     is(UPGRADE.as_str()) || is(HTTP2_SETTINGS.as_str())
 }
 
+/// For how many names a new map reserves room. `HeaderMap` can hold more names than it can reserve room for.
+pub(crate) const RESERVED: usize = 1024;
+
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 
 #[cfg(test)]
@@ -117,6 +120,19 @@ mod tests {
             .iter()
             .map(|(name, value)| (name.as_str(), std::str::from_utf8(value.as_bytes()).unwrap()))
             .collect()
+    }
+
+    #[test]
+    fn as_many_headers_as_there_can_be_are_copied() {
+        let mut many = headers(&[("upgrade", "foo")]);
+        for number in 0..24_600 {
+            many.append(
+                HeaderName::try_from(format!("x-{number}")).unwrap(),
+                HeaderValue::from_static(""),
+            );
+        }
+        strip(&mut many);
+        assert_eq!(many.len(), 24_600);
     }
 
     #[test]

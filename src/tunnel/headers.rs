@@ -8,10 +8,12 @@ use http::{
     },
 };
 
+use crate::negotiation::connection::RESERVED;
+
 /// Returns the headers that are for the other side, in their order, except these.
 pub(super) fn end_to_end(headers: &HeaderMap, except: &[HeaderName]) -> HeaderMap {
     // `HeaderMap::remove` would move the last header into the gap.
-    let mut kept = HeaderMap::with_capacity(headers.keys_len());
+    let mut kept = HeaderMap::with_capacity(headers.keys_len().min(RESERVED));
     for (name, value) in headers {
         if !is_hop_by_hop(name) && !is_named(headers, name) && !except.contains(name) {
             kept.append(name, value.clone());

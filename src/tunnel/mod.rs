@@ -53,6 +53,9 @@
 //! connection breaks, the other is reset if it is TCP without TLS, so that its peer does not see a clean EOF.
 //! Each direction applies back-pressure, and buffers 64 KiB at most.
 //!
+//! HTTP/2 is an exception, because hyper cannot reset a stream that it has handed over: a client in HTTP/2
+//! sees EOF when the upstream breaks, and a stream that the client cancels looks like one that it closes.
+//!
 //! A drain closes a tunnel once it has been idle for one second. A tunnel that is never idle is aborted at
 //! the deadline. [`Tunnel::close_websocket_on_drain`] ends each WebSocket with a close frame instead.
 //!
@@ -62,6 +65,9 @@
 //!   `Origin` as the client sent them.
 //! - Register `h2c` only if clients may reach the upstream past this server: after that switch, a client
 //!   can send any request to it.
+//! - A client can have headers removed by naming them in `Connection`, except those above. If an outer
+//!   layer adds a header that the upstream trusts, choose one of those names, such as `X-Forwarded-User`,
+//!   and have the layer replace the client's value.
 //! - A tunnel does not look at the path, except for its [prefix](Tunnel::strip_prefix). Limit it with
 //!   [`when`](crate::UpgradeHandler::when).
 
