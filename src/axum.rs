@@ -147,8 +147,8 @@ mod offer {
     const UPGRADE_REQUIRED: &str = "this path is a WebSocket: connect with a WebSocket client\n";
 
     const NO_LAYER: &str =
-        "this path is a WebSocket, but no `UpgradeLayer::on_inner(\"websocket\")` is around it\n";
+        "this path is a WebSocket, but no `UpgradeLayer::on_inner(\"websocket\")` wraps it\n";
 
     const NO_EXTENDED_CONNECT: &str = "this path is a WebSocket, but no `UpgradeLayer::extended_connect` \
-                                       with `on_inner(\"websocket\")` is around it\n";
+                                       with `on_inner(\"websocket\")` wraps it\n";
 }

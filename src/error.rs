@@ -40,8 +40,8 @@ pub enum UpgradeErrorKind {
     /// announced; the client got a 400. Or the body was chunked and longer than the handler's
     /// [limit](crate::UpgradeHandler::body_limit); the client got a 413.
     Body,
-    /// The upstream of a `tunnel::Tunnel` did not switch, because it could not be reached or did not answer as it
-    /// should; the client got a 502 or a 504. The source is a `tunnel::TunnelError`.
+    /// The upstream of a `tunnel::Tunnel` could not be reached, or did not answer with a right 101. The
+    /// client got a 502 or a 504. The source is a `tunnel::TunnelError`.
     Upstream,
     /// The [`Switch`](crate::Switch) named protocols that it may not switch to, or the inner service
     /// switched twice for one request. The client got a 500.
@@ -72,8 +72,8 @@ pub enum UpgradeErrorKind {
     /// was no 101 yet, the client got a 500.
     Panicked,
     /// The connection was still open at the deadline of
-    /// [`Connections::shutdown`](crate::Connections::shutdown), or somebody called
-    /// [`Connection::abort`](crate::Connection::abort), and it was closed.
+    /// [`Connections::shutdown`](crate::Connections::shutdown), or
+    /// [`Connection::abort`](crate::Connection::abort) was called, and it was closed.
     Aborted,
     /// No byte was read from the connection or written to it for
     /// [`UpgradeLayer::idle_timeout`](crate::UpgradeLayer::idle_timeout), and it was closed.

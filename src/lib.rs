@@ -51,12 +51,14 @@
 //! # }
 //! ```
 //!
-//! [`guide::migration`] puts this beside axum's own `WebSocketUpgrade`, line by line.
+//! [`guide::axum`] goes on from here. [`guide::migration`] has the same servers by axum's `WebSocketUpgrade`,
+//! hyper-tungstenite, fastwebsockets and by hand, line by line.
 //!
 //! # A protocol of your own
 //!
-//! [`on`](UpgradeLayer::on) registers a handler, which gets the request and decides by itself. Here the
-//! layer is around a service of hyper. In axum, put it on a `Router`.
+//! [`on`](UpgradeLayer::on) registers a handler. It gets the request, and returns a [`Switch`] or another
+//! response. Here the layer wraps a service of hyper; [`guide::hyper`] has a whole server. In axum, put the
+//! layer on a `Router`.
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -107,16 +109,16 @@
 //!
 //! # HTTP/2
 //!
-//! Browsers open a WebSocket on the HTTP/2 connection that they have, if the server lets them.
-//! [`UpgradeLayer::extended_connect`] answers them with the same handlers and the same code:
+//! Browsers open a WebSocket on the HTTP/2 connection of the page, if the server announces that it takes
+//! them. [`UpgradeLayer::extended_connect`] answers them with the same handlers and the same code:
 //!
 //! ```text
 //! UpgradeLayer::new().on_inner("websocket").extended_connect()
 //! ```
 //!
-//! The server has to announce that it takes them. `axum::serve` does so with axum's feature `http2`. With
-//! hyper and hyper-util, call `enable_connect_protocol()` on the HTTP/2 builder. In axum, route the path with
-//! `any(…)`: the method is CONNECT. Browsers speak HTTP/2 over TLS only.
+//! `axum::serve` announces it with axum's feature `http2`. With hyper and hyper-util, call
+//! `enable_connect_protocol()` on the HTTP/2 builder. In axum, route the path with `any(…)`: the method is
+//! CONNECT. Browsers speak HTTP/2 over TLS only.
 //!
 //! # Where the layer goes
 //!
@@ -132,21 +134,20 @@
 //!
 //! [`on_inner`](UpgradeLayer::on_inner) leaves paths and methods to the routes. A handler given to
 //! [`on`](UpgradeLayer::on) gets every request that offers its protocol, on every path: limit it with
-//! [`when`](UpgradeHandler::when), or put its layer on a route. [`guide::placement`] has a table of the
-//! places.
+//! [`when`](UpgradeHandler::when), or put its layer on a route. [`guide::axum`] has a table of the places.
 //!
 //! # Layer order
 //!
-//! Add [`UpgradeLayer::outermost`] as the last layer; then a handler's function runs on the connection if
-//! and only if its 101 leaves the server. Without it, the layer goes by what the server asks the body of
-//! the 101, which some layers hide and a few imitate. All of this holds for the 200 to an extended CONNECT,
-//! too.
+//! Add [`UpgradeLayer::outermost`] as the last layer. Then a handler's function runs on the connection if and
+//! only if its 101 leaves the server. Without it, the layer has only the body of the 101, which the server
+//! asks for its end and its size. Some layers hide these questions, and a few imitate them. All of this holds
+//! for the 200 to an extended CONNECT, too.
 //!
 //! | outer layer | works without `outermost()` | works with it | why |
 //! |---|---|---|---|
 //! | reads or changes headers, extensions or the URI | yes | yes | the status and the body of the 101 stay |
 //! | sets `Connection` on every response | no: a malformed 101 | yes | a 101 needs the option `upgrade` in `Connection`, and `outermost()` puts it back |
-//! | authentication, sessions, CSRF, rate limits | yes | yes | a request that may pass is passed on, and its 101 comes back as it is |
+//! | authentication, sessions, CSRF, rate limits | yes | yes | they pass the 101 of an accepted request on unchanged |
 //! | limits of time, concurrency or load; calls on another task | yes | yes | the response stays |
 //! | routes, nests, merges or boxes | yes | yes | a box passes the server's questions on |
 //! | wraps the response body and passes its size on (trace, compression by default) | yes | yes | the server's questions reach the body |
@@ -156,10 +157,10 @@
 //! | holds the response until the request's extensions are dropped (axum-htmx's `AutoVaryLayer`) | no for `WebSocket`: 101, then EOF | no for `WebSocket`: 503 | its `Handshake` keeps the request; `on_inner` does not |
 //! | makes a new request without the old one's extensions | no: forwarded | no: forwarded | hyper's promise of the connection is one of them |
 //!
-//! An outer layer that answers something else in place of the 101, such as a time limit, is respected:
-//! the handler does not run. Without `outermost()` a layer escapes notice if it changes the status in
-//! place to 204 or 304, or after something asked the body for its size; or if it asks the body all that
-//! a server asks, and then answers something else.
+//! If an outer layer answers something else in place of the 101, such as a time limit, the handler does not
+//! run. Without `outermost()`, a layer escapes notice if it changes the status in place to 204 or 304, or
+//! after something asked the body for its size; or if it asks the body all that a server asks, and then
+//! answers something else.
 //!
 //! Bytes of a body cannot get into the new protocol, unless an outer layer replaces the request's body
 //! without reading it, keeps its headers, and hides the size of the new one. Read a body to its end
@@ -232,38 +233,48 @@
 //!
 //! # Security
 //!
-//! - A browser lets any page open a WebSocket to any host, with that host's cookies. By default, only
-//!   pages of the same host may connect. `websocket::Origins::list` replaces that default.
-//! - A service that sends requests on to another server must not pass an offer on. Put
-//!   [`UpgradeLayer::strip`] around it, and register a `tunnel::Tunnel` for the protocols that are meant to
-//!   get through.
-//! - Layers outside of [`UpgradeLayer`] see the request and its 101, and nothing that follows. Decide who
-//!   may connect there, in the routes, or in the handler.
-//! - `h2c` has two dangers of its own: read about them in its module before you register it.
+//! - By default, only pages of the same host may open a WebSocket. `websocket::Origins::list` replaces that
+//!   default.
+//! - Put [`UpgradeLayer::strip`] around a service that sends requests on to another server, or a client can
+//!   switch that server. To let a protocol through on purpose, register a `tunnel::Tunnel`.
+//! - Outer layers see the request and its 101, and no bytes after it. Decide who may connect before the 101.
+//! - With `h2c`, later requests of a connection bypass outer layers.
+//!
+//! [`guide::security`] lists what is checked by default, what is not, and the test that shows it.
 //!
 //! # Cancel safety
 //!
-//! If a response's future is dropped, nothing is switched. Once the 101 is with the server, the
-//! handler runs on a task of its own, which ends with what it runs.
+//! If a response's future is dropped, nothing is switched. Once the server has the 101, the function in the
+//! [`Switch`] runs on a task of its own, which ends when that function returns.
 //!
-//! # What this crate does not do
+//! # When not to use this crate
 //!
-//! It does not frame WebSocket messages or speak TLS, and it does not switch on HTTP/3. It is for servers: the
-//! feature `tunnel` asks an upstream to switch, and nothing else does.
+//! - For a client. This crate is for servers; the feature `tunnel` asks an upstream to switch, and nothing
+//!   else does.
+//! - For WebSocket messages or TLS alone: it does the handshake and owns the connection. A framing crate
+//!   reads and writes the messages ([`guide`]), and a TLS crate encrypts.
+//! - For a socket in one axum app that needs no limits, no shutdown and no check of `Origin`: axum's own
+//!   `WebSocketUpgrade` does that without another dependency.
+//! - For HTTP/2 where both ends are yours: prior knowledge needs no upgrade.
+//! - For HTTP/3, which this crate does not switch.
 //!
 //! # Features
 //!
 //! None is on by default. This crate turns on HTTP/2 in hyper-util, so that `axum::serve` accepts it even
 //! without axum's feature `http2`, but announces extended CONNECT only with that feature.
 //!
-//! | feature | what it adds |
-//! |---|---|
-//! | `axum` | `Offer` as an extractor, `Switch` and `Rejection` as responses, `UpgradeLayer::for_axum`; depends on axum-core only |
-//! | `websocket` | `websocket::Offer` and `websocket::WebSocket`, the opening handshake of RFC 6455 and RFC 8441 |
-//! | `h2c` | `h2c::H2c`, HTTP/2 by upgrade in cleartext (RFC 7540 §3.2) |
-//! | `tunnel` | `tunnel::Tunnel`, which carries an upgrade through to an upstream server; turns on `websocket` |
-//! | `tracing` | a span for each request that a handler takes over, and events |
-//! | `metrics` | counters, a gauge and a histogram, through the `metrics` facade |
+//! | feature | what it adds | crates it adds |
+//! |---|---|---|
+//! | none | handlers and switches for hyper and tower | 30: hyper with HTTP/1 and HTTP/2, hyper-util, tokio, tower, and what they need |
+//! | `axum` | `Offer` as an extractor, `Switch` and `Rejection` as responses, `UpgradeLayer::for_axum` | 3: axum-core and two of its own; none in an axum app |
+//! | `websocket` | `websocket::Offer` and `websocket::WebSocket`, the opening handshake of RFC 6455 and RFC 8441 | 9: base64, sha1 and seven of its own; none beside axum's feature `ws` |
+//! | `h2c` | `h2c::H2c`, HTTP/2 by upgrade in cleartext (RFC 7540 §3.2) | 1: base64 |
+//! | `tunnel` | `tunnel::Tunnel`, which carries an upgrade through to an upstream server; turns on `websocket` | 4, and those of `websocket`: mio and socket2 of tokio's sockets, want and try-lock of hyper's client |
+//! | `tracing` | a span for each request that a handler takes over, and events | none: h2 has tracing already |
+//! | `metrics` | counters, a gauge and a histogram, through the `metrics` facade | 3: metrics and two of its own |
+//!
+//! An axum app without the feature `http2` gets 8 more, for HTTP/2: h2 and what it needs. To count
+//! for yourself: `cargo tree -e normal --no-dedupe --prefix none -p tower-upgrade | sort -u`.
 //!
 //! [`guide::operating`] lists the events and the metrics.
 //!

@@ -1,9 +1,9 @@
 //! A chat with rooms in the browser, on axum.
 //!
 //! - `/` is the page. `/rooms/{room}` is the WebSocket behind it: a handler of axum, with extractors.
-//! - A room is made for the first who enters it, and dropped after the last.
-//! - Ctrl-C closes each WebSocket with code 1001, and waits for them. The pages come back by themselves
-//!   as soon as the server does.
+//! - A room is created for its first member, and dropped after its last.
+//! - Ctrl-C closes each WebSocket with code 1001, and waits for them. The pages reconnect by themselves when
+//!   the server is back.
 //! - Pages of other origins are rejected. That is the default.
 //! - With a certificate and its key, in PEM files, it serves HTTPS: HTTP/2 and HTTP/1.1.
 //!   There, all tabs of a browser share one connection: each WebSocket is a stream of it.

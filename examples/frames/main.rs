@@ -8,8 +8,8 @@
 //! | `/fastwebsockets` | fastwebsockets | `FragmentCollector`, or fragments are returned one by one | the least work for each message; a read that is cancelled loses bytes |
 //! | `/yawc` | yawc, feature `zlib` | `with_limits`: 1 MiB by default; `with_compression_threshold(1)`, or an empty message may block a thread for ever | permessage-deflate |
 //!
-//! `deflate.rs` is the other half of compression: it answers the client's offers. `measure` as the
-//! argument compares the speed of the crates instead, and ends.
+//! `deflate.rs` answers the client's offers of compression. The argument `measure` compares the speed of the
+//! crates instead, and exits.
 //!
 //! Run it, with another address than `127.0.0.1:3000` if you like:
 //!

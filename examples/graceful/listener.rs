@@ -8,9 +8,8 @@ use tower_upgrade::Connections;
 
 /// Accepts connections until [`Connections::drain`] is called, and then none, ever.
 ///
-/// `axum::serve` stops to accept when it is told to shut down, but at the same time it closes the
-/// connections that are idle. Here the two are apart, and the address is free for the next process
-/// while this one drains.
+/// On a graceful shutdown, `axum::serve` stops accepting connections, and closes idle ones at the same time.
+/// Here the two are apart, and the address is free for the next process while this one drains.
 pub(crate) struct UntilDrained {
     listener: Option<TcpListener>,
     connections: Connections,

@@ -1,19 +1,20 @@
-//! A server that ends without losing anybody: it stops listening, tells whoever is connected, and
-//! waits for them.
+//! A graceful shutdown without loss: the server stops listening, tells its connections to end, and waits for
+//! them.
 //!
 //! - `/ws` echoes WebSocket messages. On SIGTERM or ctrl-C the handler sends a close frame with
 //!   code 1001 and finishes the close handshake.
 //! - `/stuck` does the same, and ignores the signal: it is aborted at the deadline.
 //! - A connection that offers HTTP/2 continues in it, and ends with GOAWAY.
-//! - `/healthz` answers 200, and 503 once the end has begun, for a load balancer.
+//! - `/healthz` answers 200, and 503 once the drain has begun, for a load balancer.
 //! - `GET /connections` lists the upgraded connections as JSON, and `DELETE /connections/{id}` tells one of
 //!   them to end.
-//! - From then on a new `WebSocket` is answered with 503 and `Connection: close`, on the connections
-//!   that are open. Other requests are answered until the end, offers of HTTP/2 in HTTP/1.1.
-//! - With the feature `tracing`, `RUST_LOG` says what is logged; with `metrics`, `/metrics` has them.
+//! - During the drain, a new WebSocket gets a 503 and `Connection: close`. Other requests are answered until
+//!   the server exits, offers of HTTP/2 in HTTP/1.1.
+//! - With the feature `tracing`, `RUST_LOG` sets the level of the log. With `metrics`, `/metrics` has the
+//!   metrics.
 //!
-//! Run it, with another address than `127.0.0.1:3000` and another deadline than 10 seconds if you
-//! like. With a third argument, the connections are not all told at once, but over so many seconds:
+//! Run it. The arguments are the address, the deadline in seconds, and the seconds over which the drain is
+//! spread:
 //!
 //! ```sh
 //! RUST_LOG=info cargo run --example graceful --all-features -- 127.0.0.1:3000 10 5
@@ -97,10 +98,10 @@ async fn main() -> Result<(), BoxError> {
     signal.await;
     let until = Instant::now() + deadline;
     // The server goes on meanwhile. If it were told first it would close the HTTP connections that
-    // are idle, and a request that is on its way there would get no answer.
+    // are idle, and a request in flight would get no answer.
     let Shutdown { finished, aborted, .. } = connections.shutdown_over(spread, deadline).await;
     stop.cancel();
-    // Nothing but requests that are being answered can be left.
+    // Only requests that are being answered can be left.
     timeout_at(until.max(Instant::now() + LAST_ANSWERS), server).await.ok();
     println!("{finished} finished, {aborted} aborted");
     Ok(())

@@ -1,4 +1,4 @@
-//! What operators reach: the list of connections, and a way to move one of them on.
+//! Routes for operators: the list of connections, and a request that ends one of them.
 //!
 //! Anybody may ask here. In production, serve these routes on an address of their own.
 

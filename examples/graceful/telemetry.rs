@@ -1,4 +1,4 @@
-//! What an operator sees: logs and metrics, with the features that make them.
+//! Logs and metrics, with the features that provide them.
 
 use axum::Router;
 use tower_upgrade::BoxError;

@@ -9,7 +9,7 @@
 //!
 //! The fault is in the protocol: no handshake covers the request in clear, and RFC 2817 wants that request
 //! answered inside TLS. So this is an example, and no feature of the crate. It is for clients that know no
-//! other way, such as those of printers. Everybody else uses `https:`.
+//! other way, such as those of printers. All others use `https:`.
 //!
 //! The example defends itself as follows:
 //!
@@ -28,7 +28,7 @@
 //! - An attacker can remove the offer from a request. A client that must not speak in clear has to insist on
 //!   the 101, as in the second command below.
 //!
-//! What it shows:
+//! It shows:
 //!
 //! - The 101 has `Upgrade: TLS/1.2, HTTP/1.1`, or `TLS/1.3` if the client offered that first. The handshake
 //!   agrees on its own version. Other offers, such as `TLS/1.0` (RFC 8996) or a bare `TLS`, are answered in

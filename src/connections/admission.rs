@@ -1,5 +1,5 @@
-//! What the head of a request decides about its place: which limits by key it counts for, and which values
-//! are attached to its connection.
+//! Decisions by the head of a request: which limits by key it counts for, and which values are attached to
+//! its connection.
 
 use std::{
     collections::HashMap,

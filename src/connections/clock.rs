@@ -1,4 +1,4 @@
-//! When a connection ends because of the time: its age, and how long it may be idle.
+//! The limits of time of a connection: its age, and how long it may be idle.
 
 use std::{
     future::Future,

@@ -1,4 +1,4 @@
-//! [`Connection`]: a handle for one connection, for those who list connections and end them.
+//! [`Connection`]: a handle for one connection, for code that lists connections and ends them.
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
@@ -7,12 +7,12 @@ use http::Method;
 use super::control::{Abort, Control};
 use crate::negotiation::protocol::Protocol;
 
-/// A handle for one connection: who is there, and how to end it.
+/// A handle for one upgraded connection: says who is connected, and ends the connection.
 ///
 /// [`Connections::list`](crate::Connections::list) and [`Connections::get`](crate::Connections::get)
 /// return it, and so does [`Upgraded::connection`](crate::Upgraded::connection) in a handler. It is cheap
-/// to clone. It keeps neither the connection open nor its place: a handle of a connection that has ended
-/// still says what was known, and [`drain`](Self::drain) and [`abort`](Self::abort) do nothing.
+/// to clone, and does not keep the connection open. After the connection has ended, its methods still return
+/// the last values, and [`drain`](Self::drain) and [`abort`](Self::abort) do nothing.
 ///
 /// # Example
 ///
@@ -101,13 +101,13 @@ impl Connection {
         self.control.method()
     }
 
-    /// Returns the path of that request, without the query. Of a longer path only the first 256 bytes are
-    /// kept.
+    /// Returns the path of that request, without the query: its first 256 bytes, if it is longer.
     pub fn path(&self) -> &str {
         self.control.path()
     }
 
-    /// Returns how long ago a place was given to the request. The handshake counts.
+    /// Returns the time since the layer took over the request, or since the inner service returned its
+    /// switch. The handshake counts.
     pub fn age(&self) -> Duration {
         self.control.since().elapsed()
     }
@@ -153,8 +153,8 @@ impl Connection {
     /// The handler's future is dropped at its next `await`. If the handler has moved its
     /// [`Upgraded`](crate::Upgraded), or the halves of it, to other tasks, their reads and writes fail with
     /// [`ConnectionAborted`](std::io::ErrorKind::ConnectionAborted), and a task that is blocked in one is
-    /// woken. The first of them closes the connection. A task that neither reads nor writes keeps it open,
-    /// and so does one that has taken it apart by [`downcast`](crate::Upgraded::downcast).
+    /// woken. The first of them closes the connection. Two kinds of tasks keep it open: one that neither
+    /// reads nor writes, and one that has called [`downcast`](crate::Upgraded::downcast).
     ///
     /// The connection is reported as [`UpgradeErrorKind::Aborted`](crate::UpgradeErrorKind::Aborted). A
     /// handshake that is pending is answered with 503.
@@ -162,10 +162,10 @@ impl Connection {
         self.control.abort(Abort::Requested);
     }
 
-    /// Attaches a value to the connection, for those who list it. Returns the value of the same type that
-    /// was attached before.
+    /// Attaches a value to the connection, which [`get`](Self::get) returns on every handle. Returns the
+    /// value of the same type that was attached before.
     ///
-    /// [`UpgradeLayer::attach`](crate::UpgradeLayer::attach) attaches what is in the request's extensions,
+    /// [`UpgradeLayer::attach`](crate::UpgradeLayer::attach) attaches a value of the request's extensions,
     /// such as the peer's address.
     pub fn insert<T>(&self, value: T) -> Option<T>
     where

@@ -21,8 +21,8 @@ use tokio::time::Instant;
 use super::signal::Signal;
 use crate::{error::UpgradeErrorKind, negotiation::protocol::Protocol};
 
-/// The part of a connection that is shared with code that lists and ends it. It does not hold the connection's IO or its
-/// place, so that nobody who holds it delays the end.
+/// The part of a connection that is shared with code that lists and ends it. It does not hold the
+/// connection's IO or its place, so that nobody who holds it delays the end.
 #[derive(Debug)]
 pub(crate) struct Control {
     id: u64,

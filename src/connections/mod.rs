@@ -27,7 +27,7 @@ use self::{
     signal::Signal, stats::Stats,
 };
 
-/// Counts the upgraded connections of a layer and its clones, and shuts them down.
+/// Counts, lists and shuts down the upgraded connections of a layer and its clones.
 ///
 /// [`UpgradeLayer::connections`](crate::UpgradeLayer::connections) returns it. It is cheap to clone,
 /// and all clones share the same connections.
@@ -141,7 +141,7 @@ impl Connections {
     /// Makes a set of connections that several layers can share, with
     /// [`UpgradeLayer::with_connections`](crate::UpgradeLayer::with_connections).
     ///
-    /// A layer that is not given one makes its own.
+    /// A layer makes its own set unless it is given one.
     pub fn new() -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -173,7 +173,7 @@ impl Connections {
 
     /// Returns a handle for each connection, in no particular order, those in their handshake included.
     ///
-    /// It is a snapshot: connections may end, and others may begin, while it is looked at.
+    /// The list is a snapshot: connections may end or begin at any time.
     ///
     /// See [`Connection`] for an example.
     pub fn list(&self) -> Vec<Connection> {

@@ -1,4 +1,4 @@
-//! The end of all connections: told at once or one after the other, waited for, and aborted at a deadline.
+//! Drains and shuts down all connections, at once or spread over a time, with a deadline.
 
 use std::{
     future::{Future, poll_fn},
@@ -21,22 +21,22 @@ pub struct Shutdown {
     pub finished: usize,
     /// Connections that were still open at the deadline, and were aborted.
     pub aborted: usize,
-    /// Of those, connections that had not ended one second later: their handler reaches no `await`, or
-    /// another task holds them and neither reads nor writes.
+    /// Connections among the aborted ones that had not ended one second later: their handler reaches no
+    /// `await`, or another task holds them and neither reads nor writes.
     ///
-    /// A connection that was taken apart by [`Upgraded::downcast`](crate::Upgraded::downcast) is not known
-    /// any more once its handler has ended, and not counted here.
+    /// Connections whose handler called [`Upgraded::downcast`](crate::Upgraded::downcast) and has ended are
+    /// not counted.
     pub remaining: usize,
 }
 
 impl Connections {
     /// Starts a graceful shutdown: no new upgrades, and all handlers are told to end.
     ///
-    /// From now on [`Upgraded::draining`](crate::Upgraded::draining) is ready. A request that a handler
-    /// would take over gets a 503 and `Connection: close`, with
+    /// [`Upgraded::draining`](crate::Upgraded::draining) becomes ready on each connection. From now on, a
+    /// request that a handler would take over gets a 503 and `Connection: close`, with
     /// [`AtCapacity::Forward`](crate::AtCapacity::Forward) too. If the handler's protocol is
-    /// [optional](crate::UpgradeHandler::is_optional), such as h2c, the inner service answers the
-    /// request instead.
+    /// [optional](crate::UpgradeHandler::is_optional), such as h2c, the inner service answers the request
+    /// instead.
     ///
     /// Handshakes that have begun go on. A drain cannot be undone.
     ///
@@ -51,14 +51,13 @@ impl Connections {
 
     /// Starts a graceful shutdown that is spread over a time, so that clients do not all reconnect at once.
     ///
-    /// It takes effect when it is called: new upgrades are refused as by [`drain`](Self::drain), and
-    /// [`draining`](Self::draining) is ready, which is for the server. But each connection is told at its
-    /// own moment: the first at once, the others evenly over `spread`, in random order. h2c connections
-    /// send GOAWAY at theirs.
+    /// When it is called, new upgrades get a 503 as with [`drain`](Self::drain), and
+    /// [`draining`](Self::draining), which is for the server, becomes ready. Each connection is told at a
+    /// time of its own: the first at once, the others evenly over `spread`, in random order. An h2c
+    /// connection sends GOAWAY at its time.
     ///
-    /// The future is ready when the last connection was told. It has to be polled, and needs the timer of a
-    /// tokio runtime. To wait until the connections have ended as well, use
-    /// [`shutdown_over`](Self::shutdown_over).
+    /// The future is ready when the last connection was told. Poll it on a tokio runtime with a timer. To
+    /// wait until the connections have ended as well, use [`shutdown_over`](Self::shutdown_over).
     ///
     /// # Cancel safety
     ///
@@ -116,7 +115,7 @@ impl Connections {
     /// Waits until [`drain`](Self::drain) or [`drain_over`](Self::drain_over) is called.
     ///
     /// This is for the server. A handler waits for [`Upgraded::draining`](crate::Upgraded::draining), which
-    /// is the moment of its own connection.
+    /// becomes ready at the time of its own connection.
     ///
     /// # Cancel safety
     ///
@@ -168,8 +167,8 @@ impl Connections {
 
     /// The same, with the drain [spread](Self::drain_over) over a time.
     ///
-    /// The deadline counts from the beginning, so it should be longer than `spread` by the time that a
-    /// handler needs. Connections that were not told by then are aborted like all others.
+    /// The deadline counts from the call. Make it longer than `spread`, by the time that a handler needs to
+    /// end. Connections that were not told by then are aborted like all others.
     ///
     /// # Cancel safety
     ///

@@ -20,8 +20,7 @@ use super::{
 };
 use crate::negotiation::protocol::Protocol;
 
-/// A connection that was switched to another protocol: read and write it with tokio's [`AsyncRead`]
-/// and [`AsyncWrite`].
+/// A connection after its switch. Read and write it with tokio's [`AsyncRead`] and [`AsyncWrite`].
 ///
 /// Bytes the client sent right after its request are the first bytes that are read, even if the HTTP
 /// server had read them ahead. Vectored writes are passed on.
@@ -29,9 +28,9 @@ use crate::negotiation::protocol::Protocol;
 /// Dropping it closes the connection at once, and the client may lose the last bytes that were
 /// written. Call [`close`](Self::close) to let the client receive them.
 ///
-/// When the connection is [aborted](Connection::abort), all its operations fail with
-/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted), in whichever task they are, and tasks that are
-/// blocked in one are woken. The first that is polled closes the connection.
+/// After an [abort](Connection::abort), all its operations fail with
+/// [`ConnectionAborted`](io::ErrorKind::ConnectionAborted), in every task, and blocked tasks are woken. The
+/// first operation that is polled closes the connection.
 ///
 /// # Cancel safety
 ///
@@ -109,8 +108,8 @@ impl Upgraded {
         self.control.protocol()
     }
 
-    /// Returns a handle for this connection, as [`Connections::list`](crate::Connections::list) returns it
-    /// to others.
+    /// Returns the handle of this connection that [`Connections::list`](crate::Connections::list) returns,
+    /// too.
     ///
     /// See [`Connection`] for an example.
     pub fn connection(&self) -> Connection {
@@ -213,10 +212,10 @@ impl Upgraded {
     /// `TokioIo`, as `axum::serve` does. This works with hyper's `http1::Builder` and with
     /// hyper-util's `auto` builder.
     ///
-    /// Afterwards the connection counts only until the function given to
-    /// [`Switch::to`](crate::Switch::to) returns, its bytes are not counted, and an
-    /// [abort](Connection::abort) drops that function's future and closes nothing else. Call
-    /// [`draining`](Self::draining) before, and keep the connection inside that function.
+    /// From then on, the connection counts until the function given to [`Switch::to`](crate::Switch::to)
+    /// returns, and its bytes are not counted. An [abort](Connection::abort) drops that function's future,
+    /// and does not reach IO that was moved elsewhere. So keep the IO inside that function. Call
+    /// [`draining`](Self::draining) before `downcast`.
     ///
     /// # Errors
     ///

@@ -3,7 +3,7 @@
 //! # Logs
 //!
 //! With the feature `tracing`, the span `upgrade` has the fields `protocol`, `method` and `path`,
-//! and follows from the span of the request. What the handler runs is inside of it.
+//! and follows from the span of the request. The function on the connection runs inside of it.
 //!
 //! | event | level | fields |
 //! |---|---|---|
@@ -16,10 +16,10 @@
 //! | `ended` | info | `duration`; `read` and `written` in bytes, until a `downcast` |
 //! | the text of an [`UpgradeError`](crate::UpgradeError) | warn; error for a panic, and for the first [`Replaced`](crate::UpgradeErrorKind::Replaced) without an outermost layer, or with one that is not the outermost | `kind`, `source` |
 //!
-//! What the example `graceful` logs, with `RUST_LOG=tower_upgrade=debug` and here without the
-//! timestamps, of one client that comes and goes, one whose handshake is malformed, one that asks
-//! for what nobody takes, one that breaks off, one that is told of the shutdown, one that is left at
-//! its deadline, and one that comes during it:
+//! The log of the example `graceful`, with `RUST_LOG=tower_upgrade=debug` and without the timestamps. In
+//! order: a client connects and closes, a handshake is malformed, an offer is for an unknown protocol, a
+//! client disconnects without a close frame, one client is told of the shutdown, one is aborted at the
+//! deadline, and one connects during the shutdown:
 //!
 //! ```text
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
@@ -37,9 +37,8 @@
 //!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: ended duration=2.204606586s read=0 written=0
 //! ```
 //!
-//! A handler of axum that answers `Result<Switch, StatusCode>` with an error counts as `declined`, since it
-//! is an answer like any other. Return a [`Rejection`](crate::Rejection) to have it logged and counted as
-//! rejected.
+//! An axum handler that returns `Err(StatusCode)` counts as `declined`. Return a
+//! [`Rejection`](crate::Rejection) to have the request logged and counted as `rejected`.
 //!
 //! # Metrics
 //!
@@ -64,16 +63,20 @@
 //! | `idle` | no byte for [`idle_timeout`](crate::UpgradeLayer::idle_timeout) |
 //! | `expired` | it did not end after [`max_lifetime`](crate::UpgradeLayer::max_lifetime) and its grace |
 //!
-//! `upstream_failed` is a request whose `tunnel::Tunnel` got no switch from its upstream: a 502 or a 504.
+//! `upstream_failed` is a request whose `tunnel::Tunnel` answered 502 or 504, because its upstream did not
+//! switch.
 //!
-//! The gauge is set to the number of connections at each change, and not added to. A recorder that is
-//! installed late, or that drops a series after a while, is right again with the next connection that begins
-//! or ends. All layers of a process count together.
+//! The gauge is set to the number of connections at each change. So a recorder that is installed late, or
+//! that drops a series after a while, shows the right number again when the next connection begins or ends.
+//! All layers of a process count together.
 //!
-//! The reasons of the outcome `rejected` are those that your handlers give with
-//! [`Rejection::with_reason`](crate::Rejection::with_reason), and those
-//! of the features `websocket`: `method`, `host`, `version`, `key`, `origin`, `extensions` and `offer`, `h2c`: `host`, and `tunnel`: `method`, `host`, `key`, and `upstream` for an answer of the upstream that does
-//! not switch. No client can make another one.
+//! A client cannot make a new reason of the outcome `rejected`. The reasons are:
+//!
+//! - those of your handlers: [`Rejection::with_reason`](crate::Rejection::with_reason)
+//! - of the feature `websocket`: `method`, `host`, `version`, `key`, `origin`, `extensions` and `offer`
+//! - of the feature `h2c`: `host`
+//! - of the feature `tunnel`: `method`, `host`, `key`, and `upstream` for an answer of the upstream that does
+//!   not switch
 //!
 //! One run of the example `graceful`, as Prometheus sees it, without the types and the buckets: one client
 //! comes and goes, one sends a malformed handshake, one asks for an unknown protocol, one breaks off, and

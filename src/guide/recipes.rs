@@ -1,4 +1,4 @@
-//! Recipes: cookies and headers on the 101, a limit for each address, an administrator's page, tonic.
+//! Recipes: cookies and headers on the 101, a limit for each address, an administrator's page.
 //!
 //! # Cookies and headers on the 101
 //!
@@ -21,8 +21,8 @@
 //! # A limit for each address
 //!
 //! [`max_connections_per`](crate::UpgradeLayer::max_connections_per) takes a function from the request's head
-//! to a key. The address is that of the peer only if nobody stands in front. Behind a proxy, take the header
-//! that the proxy sets, and from no one else:
+//! to a key. Without a proxy in front, the key is the peer's address. Behind a proxy, it is the header that
+//! the proxy sets. Do not use a header that clients can set themselves:
 //!
 //! ```
 //! use std::net::IpAddr;
@@ -41,12 +41,12 @@
 //! assert_eq!(address(&head), Some(IpAddr::from([192, 0, 2, 1])));
 //! ```
 //!
-//! A function that returns `None` sets no limit for that request. Return a key of its own for requests
-//! without the header if they are to have one together.
+//! A request for which the function returns `None` is not limited. To limit all requests without the header
+//! together, return one key for them.
 //!
 //! # An administrator's page
 //!
-//! [`Connections`](crate::Connections) is cheap to clone: hand it to the routes of an administrator.
+//! [`Connections`](crate::Connections) is cheap to clone: give it to the routes of an administrator.
 //!
 //! ```
 //! use axum::{Router, extract::{Path, State}, http::StatusCode, routing::{delete, get}};
@@ -83,10 +83,3 @@
 //!     .with_state(Connections::new());
 //! # let _ = routes;
 //! ```
-//!
-//! # tonic
-//!
-//! `tonic::service::Routes::into_axum_router` is a `Router`. Put the layer on it, or around it, as on any
-//! other: gRPC requests are HTTP/2 and are forwarded. With `h2c`, gRPC clients that ask for an upgrade
-//! are served too, but they do not: they use prior knowledge, which hyper-util's `auto` builder and
-//! `axum::serve` with the feature `http2` take on the same port.

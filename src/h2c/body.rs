@@ -15,12 +15,12 @@ use super::activity::Stream;
 
 /// The body of a request on an upgraded connection.
 ///
-/// Every stream has hyper's [`Incoming`], but the first: its request came in HTTP/1.1, and its body
-/// was read before the switch. The service that [`H2c::new`](super::H2c::new) is given has to take
-/// `Request<RequestBody>`. A service that is generic over the body, such as axum's `Router`, does.
+/// On the first stream it is the body of the upgrading request, which was read before the switch. On all
+/// others it is hyper's [`Incoming`]. The service given to [`H2c::new`](super::H2c::new) has to take
+/// `Request<RequestBody>`, as a service that is generic over the body does, such as axum's `Router`.
 ///
-/// A service for this type answers HTTP/1.1 requests as well if it is wrapped in
-/// [`RequestBodyLayer`]; see there for an example.
+/// Wrap a service for this type in [`RequestBodyLayer`] to have it answer HTTP/1.1 requests as well; see
+/// there for an example.
 #[derive(Debug)]
 pub struct RequestBody {
     kind: Kind,
@@ -104,8 +104,8 @@ impl Body for RequestBody {
 
 /// Wraps a service for [`RequestBody`] so that it takes hyper's [`Incoming`], as HTTP/1.1 needs it.
 ///
-/// A service that is written for one type of body is so used for both. A service that is generic
-/// over the body does not need it.
+/// So one service, written for one type of body, answers both. A service that is generic over the body does
+/// not need this layer.
 ///
 /// # Example
 ///

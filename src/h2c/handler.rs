@@ -55,8 +55,8 @@ pub struct H2c<S> {
 type ChooseExtensions = dyn Fn(&Extensions) -> Extensions + Send + Sync;
 
 impl<S> H2c<S> {
-    /// Makes a handler that has `service` answer the streams: the upgrading request, and all that
-    /// follow on its connection.
+    /// Makes a handler whose `service` answers the upgrading request and all later requests of the
+    /// connection.
     ///
     /// The service takes `Request<`[`RequestBody`]`>`. It is cloned for each request, and made ready
     /// before it gets the request.
@@ -80,8 +80,7 @@ impl<S> H2c<S> {
 
     /// Sets hyper's options for HTTP/2. The defaults are hyper's, with a timer of tokio's.
     ///
-    /// They apply to the streams behind the first. The upgrading request has passed the limits of
-    /// HTTP/1.1.
+    /// They apply to all streams but the first. The limits of HTTP/1.1 apply to the upgrading request.
     ///
     /// # Panics
     ///
@@ -116,7 +115,7 @@ impl<S> H2c<S> {
 
     /// Sets how long a connection may be without a stream. The default is no limit.
     ///
-    /// Then the server sends GOAWAY, and the connection is closed when the client has answered it. A
+    /// At the limit the server sends GOAWAY, and closes the connection when the client has answered it. A
     /// stream is open from its request until the body of its response has been sent, and until the
     /// service has dropped the body of the request; a connection that has become a tunnel by CONNECT
     /// is never idle.
@@ -144,21 +143,20 @@ impl<S> H2c<S> {
 
     /// Sets how old a connection may become, from its switch on. The default is no limit.
     ///
-    /// Then the server sends GOAWAY: the client opens no more streams, and the connection is closed
-    /// when those that are open have ended. So clients come back, and a load balancer can send them
-    /// to another server. See [`idle_timeout`](Self::idle_timeout) for an example.
+    /// At the limit the server sends GOAWAY: the client opens no more streams, and the connection is closed
+    /// when the open ones have ended. Clients reconnect, and a load balancer can send them to another
+    /// server. See [`idle_timeout`](Self::idle_timeout) for an example.
     pub fn max_age(mut self, age: Duration) -> Self {
         self.max_age = Some(age.min(FOREVER));
         self
     }
 
-    /// Has requests with a chunked body answered in HTTP/1.1. By default such a body is read, up to
-    /// the [limit](UpgradeHandler::body_limit), and the request is upgraded.
+    /// Leaves requests with a chunked body to HTTP/1.1. By default the body is read, up to the
+    /// [limit](UpgradeHandler::body_limit), and the request is upgraded.
     ///
-    /// The length of a chunked body is known at its end only. A body that turns out to be above the
-    /// limit has been read in part by then, so its request cannot be answered in HTTP/1.1 any more:
-    /// the client gets a 413, and the connection is closed. Call this, or raise the limit, if clients
-    /// that offer h2c stream large uploads.
+    /// The length of a chunked body is known only at its end. If a body exceeds the limit, part of it has
+    /// been read, and the request cannot be forwarded any more: the client gets a 413, and the connection is
+    /// closed. Call this, or raise the limit, if clients that offer h2c stream large uploads.
     ///
     /// # Example
     ///
@@ -180,8 +178,8 @@ impl<S> H2c<S> {
         self
     }
 
-    /// Chooses from the extensions of the upgrading request those that all requests of its
-    /// connection have. The default is all.
+    /// Chooses which extensions of the upgrading request all requests of its connection have. All by
+    /// default.
     ///
     /// # Example
     ///

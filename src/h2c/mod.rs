@@ -24,10 +24,9 @@
 //!
 //! **Outer layers of [`UpgradeLayer`](crate::UpgradeLayer) see only the first request of such a
 //! connection.** Every later request is a stream inside the connection that the layer took over, and
-//! goes straight to the service that [`H2c::new`] was given. A client passes an authentication in an
-//! outer layer with one request that it lets through (CVE-2026-32136 was that). So put everything
-//! that each request has to pass around the service, and give the same service to [`H2c::new`] and to
-//! `.layer`:
+//! goes straight to the service that was given to [`H2c::new`]. If authentication is in an outer layer, one
+//! accepted request opens the connection for all others (CVE-2026-32136). So wrap the service in everything
+//! that each request has to pass, and give the same service to [`H2c::new`] and to `.layer`:
 //!
 //! ```text
 //! right   UpgradeLayer::new().on("h2c", H2c::new(auth.layer(app))).layer(auth.layer(app))
@@ -37,26 +36,24 @@
 //! **Cleartext only.** On TLS, HTTP/2 is negotiated by ALPN, and RFC 9113 §3.2 forbids this upgrade
 //! there. Nothing in a request tells a layer whether there is TLS below it. Do not register [`H2c`]
 //! on a server that clients reach through TLS, nor behind a proxy that forwards `Upgrade` without
-//! knowing it: its clients could bypass the proxy's rules.
+//! knowing `h2c`: its clients could bypass the proxy's rules.
 //!
 //! # Which requests are upgraded
 //!
 //! A request is upgraded if it has exactly one `HTTP2-Settings` header, well-formed and named in
 //! `Connection`, and a body within the [limit](crate::UpgradeHandler::body_limit): 64 KiB unless
 //! [`with_body_limit`](crate::UpgradeHandler::with_body_limit) sets another. The inner service
-//! answers every other request in HTTP/1.1, and the client goes on in HTTP/1.1. It also answers when
-//! there is no place, because HTTP/1.1 will do as well: during a drain, and with
-//! [`max_connections`](crate::UpgradeLayer::max_connections) reached.
+//! answers every other request in HTTP/1.1, and the connection stays HTTP/1.1. So it does during a drain, and
+//! when [`max_connections`](crate::UpgradeLayer::max_connections) is reached.
 //!
-//! There are two answers that are not the service's. A request without exactly one valid `Host` gets
+//! Two answers do not come from the service. A request without exactly one valid `Host` gets
 //! a 400 (RFC 9112 §3.2). A chunked body above the limit gets a 413; see
 //! [`H2c::forward_chunked_bodies`].
 //!
 //! # What the service sees
 //!
-//! The response to the upgrading request is sent on stream 1, at once. The service gets that request
-//! as it would have got it in HTTP/1.1: its extensions, its headers in their order, its body and
-//! trailers. Only the following differs:
+//! The response to the upgrading request is sent on stream 1, at once. The service gets that request as in
+//! HTTP/1.1: with its extensions, its headers in their order, its body and trailers. These differ:
 //!
 //! - The version is HTTP/2.
 //! - `Connection`, `Upgrade`, `HTTP2-Settings`, `Keep-Alive`, `Proxy-Connection` and
@@ -72,30 +69,29 @@
 //! # Extensions
 //!
 //! Every request of the connection has the extensions that the first one had when it came to
-//! [`UpgradeLayer`](crate::UpgradeLayer), so that a peer's address is known on all streams. A router
-//! puts things there that are true of the first request alone. A layer that is added with axum's
-//! `Router::layer` runs after the router, and its requests have path parameters among their
-//! extensions: wrap the router in `UpgradeLayer` instead, or choose with [`H2c::extensions`].
+//! [`UpgradeLayer`](crate::UpgradeLayer), so that a peer's address is known on all streams. Some
+//! extensions hold for the first request only: a layer that is added with axum's `Router::layer` runs after
+//! the routing, so its requests have path parameters. Wrap the `Router` in `UpgradeLayer` instead, or choose
+//! with [`H2c::extensions`].
 //!
 //! # Shutdown and limits
 //!
 //! A [drain](crate::Connections::drain) sends GOAWAY: the client opens no more streams, and the
-//! connection is closed when those that are open have ended. If the responses of a service have no
-//! end of their own, give it a clone of the layer's [`Connections`](crate::Connections) and have it
-//! wait for [`draining`](crate::Connections::draining). It is ready when a
+//! connection is closed when those that are open have ended. If a service streams
+//! responses without an end, give it a clone of the layer's [`Connections`](crate::Connections), and end
+//! them when [`draining`](crate::Connections::draining) is ready, which is when a
 //! [spread](crate::Connections::drain_over) drain begins. A drain of one connection alone, and
-//! [`max_lifetime`](crate::UpgradeLayer::max_lifetime), send GOAWAY and tell the streams nothing.
+//! [`max_lifetime`](crate::UpgradeLayer::max_lifetime), send GOAWAY and do not tell the service.
 //!
-//! [`H2c::idle_timeout`] and [`H2c::max_age`] end a connection in the same way; both are off by
-//! default. A client whose HTTP/2 preface does not come within the
-//! [handshake timeout](crate::UpgradeLayer::handshake_timeout) is dropped. Behind GOAWAY, so is a
-//! client that is to receive nothing more and does not close the connection, after the time that
-//! [`close`](crate::Upgraded::close) waits for a client that goes on sending. Streams that it opens
-//! after this time do not count. The options of HTTP/2 itself, such as PINGs to silent clients, are
-//! hyper's: [`H2c::http2`].
+//! [`H2c::idle_timeout`] and [`H2c::max_age`] end a connection in the same way; both are off by default. A
+//! client whose HTTP/2 preface does not come within the [handshake
+//! timeout](crate::UpgradeLayer::handshake_timeout) is dropped. After GOAWAY and the last response, a client
+//! that does not close the connection is dropped too, after the time that [`close`](crate::Upgraded::close)
+//! waits for a client that goes on sending. Streams that it opens after this time do not count. The options
+//! of HTTP/2 itself, such as PINGs to silent clients, are hyper's: [`H2c::http2`].
 //!
-//! However a connection ends, it is [closed](crate::Upgraded::close) so that the client receives
-//! everything, and counts until then.
+//! Every connection is [closed](crate::Upgraded::close) so that the client receives everything, and counts
+//! until then.
 //!
 //! # Example
 //!

@@ -18,9 +18,9 @@ impl Switch {
     ///
     /// The response has the headers of the switch. Middleware between the service and the layer may add
     /// headers, and they are sent with the 101, except those that a [101 cannot have](Self::header). If
-    /// middleware changes the status, the client gets that response and nothing is switched. The switch of
-    /// a `websocket::Offer` is a 101 until then. Every other is a 500, so that a 500 which middleware sets
-    /// in place is not noticed.
+    /// middleware changes the status, the client gets that response and nothing is switched. Until the layer
+    /// takes it, the switch of a `websocket::Offer` is a 101, and every other switch is a 500. So a 500 that
+    /// middleware sets in place of the second kind goes unnoticed.
     ///
     /// Return the response only for a request that came from the layer, and only once. Otherwise the
     /// client sees a 500 whose body says that no layer took it.

@@ -174,9 +174,8 @@ pub trait UpgradeHandler: Send + Sync + 'static {
 
     /// Decides whether to switch.
     ///
-    /// The request has its whole body, and the agreed [`Protocol`]`<'static>` in its extensions. The
-    /// extensions of outer layers are there too. hyper's `OnUpgrade` is not, because the layer waits
-    /// for it.
+    /// The request has its whole body. Its extensions have the negotiated [`Protocol`]`<'static>` and
+    /// those that outer layers added, but not hyper's `OnUpgrade`, which the layer awaits.
     ///
     /// # Errors
     ///
@@ -228,7 +227,7 @@ pub trait UpgradeHandler: Send + Sync + 'static {
         When { handler: self, predicate }
     }
 
-    /// Sets [`body_limit`](Self::body_limit), in bytes. Chunked bodies stay as the handler has them.
+    /// Sets [`body_limit`](Self::body_limit), in bytes. Whether chunked bodies are read does not change.
     ///
     /// # Example
     ///

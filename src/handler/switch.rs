@@ -365,7 +365,7 @@ impl std::error::Error for InvalidSwitch {}
 /// assert!(Err::<(), _>(std::fmt::Error).into_outcome().is_err());
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "what runs on a connection cannot return `{Self}`",
+    message = "the function on a connection cannot return `{Self}`",
     label = "this returns `{Self}`",
     note = "it returns `()`, or `Result<(), E>` with any error: end the block with `Ok::<(), E>(())`, \
             or drop a value with `.map(drop)`",

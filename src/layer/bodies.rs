@@ -1,4 +1,4 @@
-//! Which type of body responses have: one that wraps the inner service's, or the very same.
+//! The type of the bodies of responses: one that wraps the inner service's, or the same.
 
 use std::fmt;
 
@@ -8,9 +8,8 @@ use http_body::Body;
 use super::{body::UpgradeBody, outermost::OutermostBody};
 use crate::{error::BoxError, handler::rejection::OwnBody};
 
-/// How responses of the inner service and of the layer come to have one type of body: [`Wrapped`],
-/// [`Transparent`], or [`Mapped`] by [`UpgradeLayer::with_body`](crate::UpgradeLayer::with_body). There
-/// are no others.
+/// Gives responses of the inner service and of the layer one type of body. Implemented by [`Wrapped`],
+/// [`Transparent`] and [`Mapped`], and by no other type.
 pub trait Bodies<B>: Clone + sealed::Sealed {
     /// The body of all responses.
     type Body;
@@ -64,8 +63,7 @@ impl<B> Bodies<B> for Transparent {
     }
 }
 
-/// Responses have the body that the inner service's have, and the layer's own bodies are turned into
-/// that.
+/// Responses have the inner service's type of body, into which the layer's own bodies are converted.
 ///
 /// Made by [`UpgradeLayer::with_body`](crate::UpgradeLayer::with_body); see there for an example.
 pub struct Mapped<B>(pub(super) fn(OwnBody) -> B);

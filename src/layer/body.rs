@@ -15,11 +15,9 @@ use crate::{error::BoxError, handler::rejection::OwnBody};
 pin_project! {
     /// The body of the responses of [`Upgrade`](crate::Upgrade).
     ///
-    /// It is the inner service's body wherever the response is the inner service's: the same
-    /// frames, the same size hint, the same end. It is not `Sync`, since a rejection's body need
-    /// not be: box it with `boxed_unsync`. If axum expects a `Response<Body>` and finds this type, use
-    /// `UpgradeLayer::for_axum`. See the
-    /// [crate's documentation](crate) for an example.
+    /// For a response of the inner service, it is that service's body: the same frames, size hint and
+    /// end. It is not `Sync`, because the body of a rejection need not be: box it with `boxed_unsync`. If
+    /// axum expects a `Response<Body>` and finds this type, call `UpgradeLayer::for_axum`.
     pub struct UpgradeBody<B> {
         #[pin]
         kind: Kind<B>,

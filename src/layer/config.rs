@@ -1,4 +1,4 @@
-//! What a layer was told: its registrations, and what goes for all of them.
+//! The configuration of a layer: its registrations, and the settings for all of them.
 
 use std::{fmt, sync::Arc};
 
@@ -36,7 +36,7 @@ impl Config {
     }
 }
 
-/// The treatment of a request that a handler would take over when
+/// How the layer answers an offer when
 /// [`UpgradeLayer::max_connections`](crate::UpgradeLayer::max_connections) or
 /// [`UpgradeLayer::max_connections_per`](crate::UpgradeLayer::max_connections_per) is reached.
 ///
@@ -82,11 +82,12 @@ impl Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AtCapacity {
-    /// It is answered with 503 and `Retry-After: 1`, in seconds, or with 429 if
-    /// [`UpgradeLayer::max_connections_per`](crate::UpgradeLayer::max_connections_per) is reached. The default.
+    /// With 503 and `Retry-After: 1`, in seconds, or with 429 if
+    /// [`UpgradeLayer::max_connections_per`](crate::UpgradeLayer::max_connections_per) is reached. The
+    /// default.
     #[default]
     Refuse,
-    /// The inner service answers it, as if no handler had accepted.
+    /// Forwards the request to the inner service, as if no handler had accepted it.
     Forward,
 }
 

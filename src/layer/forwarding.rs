@@ -84,8 +84,8 @@ impl Policies {
         }
     }
 
-    /// Whether a request that no handler takes is answered, and not forwarded. Stripped of its `:protocol`, an
-    /// extended CONNECT would be a request for something else.
+    /// Whether a request that no handler takes is answered, and not forwarded. Stripped of its `:protocol`,
+    /// an extended CONNECT would be a request for something else.
     pub(super) fn answers(&self, head: &request::Parts) -> bool {
         self.required || (self.strip && connect::protocol(head).is_some())
     }
@@ -110,7 +110,11 @@ impl Policies {
 
     fn demand_from(&self, head: &request::Parts, registered: &Registered) -> Response<OwnBody> {
         let Some(upgrade) = registered.upgrade() else {
-            return text(StatusCode::NOT_IMPLEMENTED, "no protocol is spoken here", None);
+            return text(
+                StatusCode::NOT_IMPLEMENTED,
+                "this server has no protocol to switch to",
+                None,
+            );
         };
         let is_tunnel = connect::protocol(head).is_some()
             || (head.version == Version::HTTP_2 && head.method == Method::CONNECT);

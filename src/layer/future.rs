@@ -23,8 +23,8 @@ pin_project! {
     ///
     /// # Cancel safety
     ///
-    /// Dropping it drops the inner service's future, or the handler's. A connection is only ever
-    /// switched after this future is ready, so dropping it before never leaves one half-switched.
+    /// Dropping it drops the inner service's future, or the handler's. A connection is switched only after
+    /// this future is ready, so dropping it before switches nothing.
     #[must_use = "futures do nothing unless polled"]
     pub struct UpgradeFuture<F, M = Wrapped> {
         #[pin]

@@ -1,5 +1,5 @@
-//! What users set about connections: how many there may be for a key, how long they may live, and what is
-//! known about each.
+//! Settings for connections: how many there may be for a key, how long they may live, and which values are
+//! attached to each.
 
 use std::{hash::Hash, time::Duration};
 
@@ -8,25 +8,25 @@ use http::request;
 use super::UpgradeLayer;
 
 impl<M> UpgradeLayer<M> {
-    /// Limits how many upgraded connections there may be at a time for each key, such as a peer's address or
-    /// a user. No limit by default.
+    /// Limits how many upgraded connections may exist at once for each key, such as a peer's address or a
+    /// user. Unlimited by default.
     ///
-    /// `key` gets the head of a request that a handler is to take over, or that the inner service [is asked
-    /// about](Self::on_inner). A request without a key is not limited. One more than `connections` gets a 429
-    /// and `Retry-After: 1`, in seconds; [`at_capacity`](Self::at_capacity) forwards it instead. Handlers of
-    /// [optional](crate::UpgradeHandler::is_optional) protocols always forward it. A yes of the inner service
-    /// to [`on_inner`](Self::on_inner) is never forwarded.
+    /// `key` gets the head of a request that a handler takes over, or that the inner service [decides
+    /// about](Self::on_inner). A request for which it returns `None` is not limited. One more than
+    /// `connections` gets a 429 and `Retry-After: 1`, in seconds; [`at_capacity`](Self::at_capacity) forwards
+    /// it instead. Handlers of [optional](crate::UpgradeHandler::is_optional) protocols always forward it. A
+    /// switch of the inner service ([`on_inner`](Self::on_inner)) is never forwarded.
     ///
-    /// Connections in their handshake count. For `on_inner`, a place is taken when the inner service says
-    /// yes. Several limits hold together: call this once for each. Clones of the layer share the counts;
-    /// other layers do not, even [with the same connections](Self::with_connections).
+    /// Connections in their handshake count. For `on_inner`, a connection counts when the inner service has
+    /// returned the switch. Several limits hold together: call this once for each. Clones of the layer share
+    /// the counts; other layers do not, even [with the same connections](Self::with_connections).
     ///
     /// A panic in `key` is not caught.
     ///
     /// # Example
     ///
-    /// Four connections for each address. `axum::serve` puts the address into the requests' extensions; behind
-    /// a proxy, use the header that the proxy sets.
+    /// Four connections for each address. `axum::serve` puts the address into the requests' extensions;
+    /// behind a proxy, use the header that the proxy sets.
     ///
     /// ```
     /// use std::net::SocketAddr;
@@ -56,16 +56,15 @@ impl<M> UpgradeLayer<M> {
         self
     }
 
-    /// Limits how long an upgraded connection may live. No limit by default.
+    /// Limits how long an upgraded connection may live. Unlimited by default.
     ///
-    /// When its time is over, a connection is told to end, as by
-    /// [`Connection::drain`](crate::Connection::drain). If it has not ended after
-    /// [another 30 seconds](Self::lifetime_grace), it is closed and reported as
+    /// At the limit, a connection is drained, as by [`Connection::drain`](crate::Connection::drain). If it
+    /// has not ended after [another 30 seconds](Self::lifetime_grace), it is closed and reported as
     /// [`UpgradeErrorKind::Expired`](crate::UpgradeErrorKind::Expired).
     ///
-    /// The time begins with the request, or with the yes of the inner service. Each connection gets a random part of the last tenth of it less, so
-    /// that connections that began together do not end together. It goes on when the handler has moved the
-    /// connection to other tasks.
+    /// The time begins when the layer takes over the request, or when the inner service has returned the
+    /// switch. It is shortened by a random part of up to a tenth, so that connections that began together do
+    /// not end together. It goes on when the handler has moved the connection to other tasks.
     ///
     /// [`UpgradeHandler::with_max_lifetime`](crate::UpgradeHandler::with_max_lifetime) and
     /// [`Switch::max_lifetime`](crate::Switch::max_lifetime) set another limit for one handler, or for one
@@ -126,16 +125,16 @@ impl<M> UpgradeLayer<M> {
         self
     }
 
-    /// Closes upgraded connections on which no byte was read or written for this long. No limit by default.
+    /// Closes upgraded connections on which no byte was read or written for this long. Off by default.
     ///
     /// Such a connection is closed as by [`Connection::abort`](crate::Connection::abort), and reported as
-    /// [`UpgradeErrorKind::Idle`](crate::UpgradeErrorKind::Idle). It is for clients that are gone without a
-    /// word, so there is no goodbye. Set it well above the interval in which the protocol sends something by
-    /// itself, such as the pings of a WebSocket: they count, in either direction.
+    /// [`UpgradeErrorKind::Idle`](crate::UpgradeErrorKind::Idle). It is for clients that are gone, so the
+    /// handler is not told first. Set it well above the interval at which the protocol sends something by
+    /// itself, such as the pings of a WebSocket: bytes in either direction count.
     ///
     /// `h2c` has [a limit of its own](crate#features) for connections without a stream, which ends them with
-    /// GOAWAY. A connection that was taken apart by [`Upgraded::downcast`](crate::Upgraded::downcast) is never
-    /// idle, since its bytes are not known.
+    /// GOAWAY. A connection after [`Upgraded::downcast`](crate::Upgraded::downcast) is never idle, because
+    /// its bytes are not counted.
     ///
     /// It costs a timer for each connection, and the time of day for each read and write. If it is off, it
     /// costs neither.
@@ -190,7 +189,7 @@ impl<M> UpgradeLayer<M> {
     /// Attaches the value of this type in the request's extensions to the connection, where
     /// [`Connection::get`](crate::Connection::get) finds it. Nothing is attached by default.
     ///
-    /// The value is that which the request has when it comes to the layer. Call this once for each type.
+    /// The layer copies the value when it gets the request. Call this once for each type.
     ///
     /// # Example
     ///

@@ -1,4 +1,4 @@
-//! What a user configures: the layer, and which handlers it has.
+//! The layer that users configure, and its handlers.
 
 pub(crate) mod bodies;
 pub(crate) mod body;
@@ -29,11 +29,11 @@ use crate::{
     negotiation::protocol::Pattern,
 };
 
-/// A [`Layer`] that switches protocols on HTTP/1.1 connections, and forwards every request that no
-/// handler takes over, untouched.
+/// A [`Layer`] that answers requests for another protocol with a switch, and forwards all other requests
+/// unchanged.
 ///
-/// Cheap to clone: the clones, and the services made from them, share the [`Connections`](crate::Connections). A clone
-/// that is configured further has its own registrations.
+/// Cheap to clone. The clones, and the services made from them, share the
+/// [`Connections`](crate::Connections). Registrations on a clone do not change the original.
 ///
 /// See the [crate's documentation](crate) for an example and for where it goes among other layers.
 #[derive(Clone, Debug, Default)]
@@ -49,13 +49,12 @@ impl UpgradeLayer {
         Self::default()
     }
 
-    /// Makes a layer to put around all other layers of the server, once, so that each
-    /// `UpgradeLayer` below it knows for certain whether its 101 leaves the server.
+    /// Makes the layer to add last, around all other layers of the server. Each `UpgradeLayer` below it then
+    /// knows whether its 101 leaves the server.
     ///
     /// With it, the function given to [`Switch::to`](crate::Switch::to) or `Offer::switch` runs if and only
-    /// if its 101 leaves the server. Without it, an
-    /// `UpgradeLayer` goes by what the server asks the body of the 101, which some layers hide and a
-    /// few imitate; see [layer order](crate#layer-order).
+    /// if its 101 leaves the server. Without it, a layer that wraps the response body can stop the upgrade,
+    /// and a layer that replaces the 101 can escape notice; see [layer order](crate#layer-order).
     ///
     /// # Example
     ///
@@ -124,8 +123,8 @@ impl<M> UpgradeLayer<M> {
     /// Has the service answer with axum's body: [`with_body`](Self::with_body) of
     /// `axum::body::Body::new`.
     ///
-    /// So the layer around a whole `Router` can be served by `axum::serve`, and on a `Router` it costs
-    /// no allocation for each response.
+    /// `axum::serve` needs it for a layer around a whole `Router`. On a `Router` it saves an allocation for
+    /// each response.
     ///
     /// # Example
     ///
@@ -162,9 +161,8 @@ impl<M> UpgradeLayer<M> {
     ///
     /// # Panics
     ///
-    /// Panics if `protocol` is not a token, perhaps with a slash and another token behind it
-    /// (RFC 9110 §5.6.2), or if it is a well-known protocol in a spelling that no client sends, such
-    /// as `ws` or `websocket/13`.
+    /// Panics if `protocol` is not a token, or two tokens with a slash between them (RFC 9110 §5.6.2). Panics
+    /// if it is a well-known protocol in a spelling that no client sends, such as `ws` or `websocket/13`.
     ///
     /// # Example
     ///
@@ -201,7 +199,7 @@ impl<M> UpgradeLayer<M> {
     ///     assert_eq!(response.status(), 101);
     ///     assert_eq!(response.headers()["upgrade"], agreed);
     /// }
-    /// // Nobody is registered for these.
+    /// // No handler is registered for these.
     /// let response = service.oneshot(offer("echo/1, shout")).await?;
     /// assert_eq!(response.status(), 200);
     /// # Ok(())
@@ -215,22 +213,23 @@ impl<M> UpgradeLayer<M> {
         self.register(protocol, Some(BoxedHandler::new(handler)))
     }
 
-    /// Has the inner service decide about a protocol, in its usual place: routes, extractors, state,
-    /// sessions and authentication come first, and a plain page and a socket can share a path.
+    /// Lets the inner service decide about a protocol. Routes, extractors, state, sessions and authentication
+    /// apply, and a page and a socket can share a path.
     ///
     /// A request that offers the protocol, and has no body, goes to the inner service with the agreed
-    /// [`Protocol`](crate::Protocol)`<'static>` in its extensions. If the response is a [`Switch`](crate::Switch) (see
-    /// [`Switch::into_response`](crate::Switch::into_response)), the layer sends the 101 and runs it.
-    /// Every other response is sent as it is. Answer an
-    /// [extended CONNECT](Self::extended_connect) with a switch or with an error: its client takes any 2xx
-    /// for a switch.
+    /// [`Protocol`](crate::Protocol)`<'static>` in its extensions. If the response is a
+    /// [`Switch`](crate::Switch) (see [`Switch::into_response`](crate::Switch::into_response)), the layer
+    /// sends the 101 and runs it. Every other response is sent as it is. Answer an [extended
+    /// CONNECT](Self::extended_connect) with a switch or with an error: its client takes any 2xx for a
+    /// switch.
     ///
-    /// [`max_connections`](Self::max_connections) is asked when the inner service has said yes, and so
-    /// is a drain. The answer is then a 503 in both cases, with [`AtCapacity::Forward`](crate::AtCapacity::Forward) too. The
-    /// [handshake timeout](Self::handshake_timeout) also begins with the yes.
+    /// The connection takes its place when the inner service has returned the switch. If
+    /// [`max_connections`](Self::max_connections) is reached, or a drain has begun, the client gets a 503,
+    /// with [`AtCapacity::Forward`](crate::AtCapacity::Forward) too. The [handshake
+    /// timeout](Self::handshake_timeout) begins at the same time.
     ///
-    /// hyper's `OnUpgrade` stays in the extensions, so that axum's `WebSocketUpgrade` still works
-    /// inside.
+    /// hyper's `OnUpgrade` stays in the extensions, so axum's `WebSocketUpgrade` still works below the
+    /// layer.
     ///
     /// # Panics
     ///

@@ -12,10 +12,10 @@ use tower::Service;
 
 use crate::handler::rejection::OwnBody;
 
-/// The inner service of an [`UpgradeLayer`] that was made [into a service](crate::UpgradeLayer::into_service).
+/// The inner service of an [`UpgradeLayer`] that was made [into a
+/// service](crate::UpgradeLayer::into_service).
 ///
-/// The layer answers all requests itself, except those that it was told to ask the inner service about
-/// ([`UpgradeLayer::on_inner`]). They get 501.
+/// The layer answers all requests itself. Requests for protocols of [`UpgradeLayer::on_inner`] get a 501.
 ///
 /// [`UpgradeLayer`]: crate::UpgradeLayer
 /// [`UpgradeLayer::on_inner`]: crate::UpgradeLayer::on_inner

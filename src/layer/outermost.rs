@@ -24,14 +24,14 @@ use crate::{
     negotiation::length::Length,
 };
 
-/// A [`Layer`] to put around all other layers of a server, so that each [`UpgradeLayer`] below it
-/// knows for certain whether its 101 leaves the server.
+/// The [`Layer`] to add last, around all other layers of a server: each [`UpgradeLayer`] below it knows
+/// whether its 101 leaves the server.
 ///
 /// Made by [`UpgradeLayer::outermost`]; see there for when to use it, and for an example.
 ///
-/// It does nothing else. Request bodies, response bodies and errors of any type pass as they are,
-/// and so does every response that is not the 101 of an [`UpgradeLayer`]. A request that does not ask
-/// for an upgrade costs no allocation. Several [`UpgradeLayer`]s may be below it. Below another
+/// It does nothing else. It passes on request bodies, response bodies and errors of any type unchanged, and
+/// every response that is not the 101 of an [`UpgradeLayer`]. A request without an offer costs no
+/// allocation. Several [`UpgradeLayer`]s may be below it. Below another
 /// `Outermost` it does nothing.
 ///
 /// [`UpgradeLayer`]: crate::UpgradeLayer

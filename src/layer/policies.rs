@@ -11,8 +11,8 @@ use super::{
 use crate::handler::rejection::OwnBody;
 
 impl<M> UpgradeLayer<M> {
-    /// Demands an upgrade: a request that no handler accepts gets a 426 with the registered protocols, and is
-    /// never forwarded. The default is to forward it.
+    /// Requires an upgrade: a request that no handler accepts gets a 426 with the registered protocols, and
+    /// is never forwarded. Off by default.
     ///
     /// [`into_service`](Self::into_service) is the same without an inner service.
     ///
@@ -71,7 +71,7 @@ impl<M> UpgradeLayer<M> {
     /// already lists are not repeated. Responses with a 1xx status and 426 stay as they are, and so do
     /// those to HTTP/1.0, HTTP/2 and CONNECT.
     ///
-    /// Do not rely on it for security: an attacker on the way can remove the headers.
+    /// Do not rely on it for security: an attacker between client and server can remove the headers.
     ///
     /// # Example
     ///
@@ -103,8 +103,8 @@ impl<M> UpgradeLayer<M> {
         self
     }
 
-    /// Removes what an upgrade consists of from requests that are forwarded, for an inner service that
-    /// sends them on to another server. The default is to forward requests unchanged.
+    /// Removes the offer from forwarded requests, for an inner service that sends them on to another server.
+    /// Off by default.
     ///
     /// If such a service passed an `Upgrade` header on, the other server could switch the connection, and
     /// the client would reach it past all routes and checks.
@@ -113,11 +113,11 @@ impl<M> UpgradeLayer<M> {
     /// `OnUpgrade` from the extensions. All other headers stay, in their order, those that `Connection`
     /// names included: an outer layer may have added them, and a client must not be able to remove them.
     ///
-    /// A request that the inner service [is asked about](Self::on_inner) keeps the offer of that protocol, and
-    /// its `OnUpgrade`, and loses all others. An extended CONNECT that no handler accepts is not forwarded: its
-    /// `:protocol` is the offer, and without it there is no such request. It is answered with 501 (RFC 9220
-    /// §3). A plain CONNECT loses its `OnUpgrade`, and nothing else: answer it with an error, since a 2xx opens
-    /// a tunnel for the client.
+    /// A request that the inner service [is asked about](Self::on_inner) keeps the offer of that protocol,
+    /// and its `OnUpgrade`, and loses all others. An extended CONNECT that no handler accepts is not
+    /// forwarded: its `:protocol` is the offer, and without it there is no such request. It is answered with
+    /// 501 (RFC 9220 §3). A plain CONNECT loses its `OnUpgrade`, and nothing else: answer it with an error,
+    /// since a 2xx opens a tunnel for the client.
     ///
     /// # Example
     ///
@@ -152,8 +152,8 @@ impl<M> UpgradeLayer<M> {
         self
     }
 
-    /// Takes extended CONNECT of HTTP/2 for an offer (RFC 8441), as browsers send it for a WebSocket. The
-    /// default is to forward it.
+    /// Accepts an extended CONNECT of HTTP/2 as an offer (RFC 8441), as browsers send it for a WebSocket. Off
+    /// by default: it is forwarded.
     ///
     /// The `:protocol` of the request is matched with the same registrations, and the same handlers decide
     /// and run. Only the wire differs:
@@ -187,11 +187,11 @@ impl<M> UpgradeLayer<M> {
     )]
     ///
     /// A layer cannot see the setting. If clients speak HTTP/2, and upgrade on connections of HTTP/1.1, a
-    /// warning in the log (feature `tracing`) says once that it may be missing.
+    /// warning in the log (feature `tracing`) says once that the setting may be missing.
     ///
     /// Chromium opens a WebSocket on a connection of HTTP/2 that it has for a page or a request, and a new
-    /// connection of HTTP/1.1 if there is none, as after a restart of the server. Serve both versions. The
-    /// warning is needless then.
+    /// connection of HTTP/1.1 if there is none, as after a restart of the server. Serve both versions. In
+    /// that case, ignore the warning.
     ///
     /// # Example
     ///
@@ -249,8 +249,8 @@ impl<M> UpgradeLayer<M> {
 }
 
 impl UpgradeLayer<Wrapped> {
-    /// Makes a service of the layer alone: it [demands](Self::required) an upgrade of every request, for an
-    /// endpoint that does nothing else.
+    /// Makes a service without an inner service, for an endpoint that only upgrades. It
+    /// [requires](Self::required) an upgrade of every request.
     ///
     /// # Example
     ///
@@ -280,7 +280,7 @@ impl UpgradeLayer<Wrapped> {
 }
 
 impl<B> UpgradeLayer<Mapped<B>> {
-    /// Makes a service of the layer alone, which answers with the given body. See
+    /// Makes a service without an inner service, which answers with the given body. See
     /// [`UpgradeLayer::into_service`](UpgradeLayer::into_service).
     pub fn into_service(self) -> Upgrade<NoService<B>, Mapped<B>> {
         let Mapped(body) = self.bodies;

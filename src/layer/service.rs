@@ -26,10 +26,10 @@ use crate::{
 /// A [`Service`] that hands requests that offer a registered protocol to its handler, and all
 /// others to the inner service.
 ///
-/// Made by [`UpgradeLayer`](crate::UpgradeLayer). Its readiness and its errors are those of the
-/// inner service. A request that is forwarded is forwarded as it came, its extensions included,
-/// and costs no allocation. [`required`](crate::UpgradeLayer::required),
-/// [`advertise`](crate::UpgradeLayer::advertise) and [`strip`](crate::UpgradeLayer::strip) change that.
+/// Made by [`UpgradeLayer`](crate::UpgradeLayer). Its readiness and its errors are those of the inner
+/// service. A forwarded request is unchanged, its extensions included, and costs no allocation.
+/// [`required`](crate::UpgradeLayer::required), [`advertise`](crate::UpgradeLayer::advertise) and
+/// [`strip`](crate::UpgradeLayer::strip) change that.
 ///
 /// # Panics
 ///

@@ -1,4 +1,4 @@
-//! What users set for all handlers of a layer: preference, limits, connections, failures.
+//! Settings for all handlers of a layer: preference, limits, connections, failures.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
 };
 
 impl<M> UpgradeLayer<M> {
-    /// Sets whose order counts when a request offers several registered protocols. The default is
+    /// Sets whose order decides when a request offers several registered protocols. The default is
     /// [`Preference::Client`].
     ///
     /// # Example
@@ -51,9 +51,8 @@ impl<M> UpgradeLayer<M> {
     /// Calls `callback` with each upgrade that failed. A later call replaces an earlier one; without a
     /// callback, failures are only logged and counted, with the features `tracing` and `metrics`.
     ///
-    /// It is called for requests that a handler took over, not for those that were forwarded or
-    /// refused with a [`Rejection`](crate::Rejection). It runs on the task that failed, so it
-    /// must not block. A panic in it is caught.
+    /// Forwarded requests and [`Rejection`](crate::Rejection)s are not failures. The callback runs on the
+    /// task that failed, so it must not block. A panic in it is caught.
     ///
     /// # Example
     ///
@@ -79,14 +78,13 @@ impl<M> UpgradeLayer<M> {
         self
     }
 
-    /// Returns the connections that this layer and its clones upgrade: those that it was
-    /// [given](Self::with_connections), if that was before.
+    /// Returns the connections that this layer and its clones upgrade. Call
+    /// [`with_connections`](Self::with_connections) before, if at all.
     pub fn connections(&self) -> Connections {
         self.config.handshakes.observer.connections.clone()
     }
 
-    /// Counts this layer's connections among others. The default is that a layer and its clones
-    /// have their own.
+    /// Shares connections with other layers. By default, a layer and its clones have their own.
     ///
     /// Layers that share them drain together, and share the places of
     /// [`max_connections`](Self::max_connections). Two protocols have limits of their own if they
@@ -108,10 +106,10 @@ impl<M> UpgradeLayer<M> {
         self
     }
 
-    /// Sets how many upgraded connections there may be at a time, those in their handshake
-    /// included. The default is no limit.
+    /// Limits how many upgraded connections may exist at once, those in their handshake included. Unlimited
+    /// by default.
     ///
-    /// [`at_capacity`](Self::at_capacity) says what happens to one more.
+    /// One more gets a 503, or is forwarded: see [`at_capacity`](Self::at_capacity).
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.handshakes_mut().max_connections = connections;
         self

@@ -229,7 +229,7 @@ impl Upstream {
 /// use tower_upgrade::tunnel::Tunnel;
 ///
 /// let error = Tunnel::to("https://example.com").unwrap_err();
-/// assert!(error.to_string().starts_with("`https://example.com` cannot be an upstream"));
+/// assert!(error.to_string().starts_with("`https://example.com/` cannot be an upstream"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidUpstream {

@@ -1,4 +1,4 @@
-//! What can go wrong between a tunnel and its upstream.
+//! The failures between a tunnel and its upstream.
 
 use std::{error::Error, fmt, io};
 
@@ -41,8 +41,8 @@ pub struct TunnelError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TunnelErrorKind {
-    /// There was no connection to the upstream: it was refused, or its name was not found. The client
-    /// got a 502.
+    /// The connection to the upstream failed: for example, no process listens there, or the name was not
+    /// found. The client got a 502.
     Connect,
     /// It took longer than [`Tunnel::connect_timeout`](super::Tunnel::connect_timeout) to connect. The
     /// client got a 504.
@@ -60,9 +60,9 @@ pub enum TunnelErrorKind {
     /// option `upgrade`, `Upgrade` named something else, or `Sec-WebSocket-Accept` was wrong. Or it
     /// answered an extended CONNECT with a 2xx in place of a 101. The client got a 502.
     NotSwitched,
-    /// After the switch, the connection to the client broke. That to the upstream was reset.
+    /// After the switch, the connection to the client broke. The one to the upstream was reset.
     Client,
-    /// After the switch, the connection to the upstream broke. That to the client was reset.
+    /// After the switch, the connection to the upstream broke. The one to the client was reset.
     Upstream,
 }
 

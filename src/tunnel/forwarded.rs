@@ -1,4 +1,4 @@
-//! Who the client is, told to the upstream: `Forwarded` (RFC 7239) and `X-Forwarded-*`.
+//! Headers that tell the upstream about the client: `Forwarded` (RFC 7239) and `X-Forwarded-*`.
 
 use std::{fmt, net::IpAddr, sync::Arc};
 
@@ -24,7 +24,7 @@ pub struct Forwarded {
 type Address = Arc<dyn Fn(&request::Parts) -> Option<IpAddr> + Send + Sync>;
 
 impl Forwarded {
-    /// Replaces all that the client sent in these headers.
+    /// Replaces these headers of the client.
     ///
     /// `address` returns the client's address: in axum, that of `ConnectInfo` in the request's
     /// extensions. Without one, the headers say `unknown` (RFC 7239 §6.2), and `X-Forwarded-For` is left
@@ -36,7 +36,7 @@ impl Forwarded {
         Self { address: Arc::new(address), proto: None, appends: false }
     }
 
-    /// Appends to what a proxy in front has sent. `X-Forwarded-Host` and `X-Forwarded-Proto` stay as
+    /// Appends to the headers of a proxy in front. `X-Forwarded-Host` and `X-Forwarded-Proto` stay as
     /// that proxy has set them.
     pub fn append<F>(address: F) -> Self
     where

@@ -23,8 +23,8 @@ use crate::{
     negotiation::protocol::Protocol,
 };
 
-/// A handler that carries an upgrade through to an upstream. See the [module](super) for what each side
-/// gets.
+/// A handler that carries an upgrade through to an upstream. The [module](super) says what the upstream and
+/// the client get.
 ///
 /// # Example
 ///
@@ -70,7 +70,6 @@ use crate::{
 /// upstream.write_all(answer.as_bytes()).await?;
 /// upstream.shutdown().await?;
 ///
-/// client.shutdown().await?;
 /// let mut answer = String::new();
 /// client.read_to_string(&mut answer).await?;
 /// assert!(answer.starts_with("HTTP/1.1 101 Switching Protocols\r\n"));
@@ -170,7 +169,7 @@ impl<C> Tunnel<C> {
     /// Makes a tunnel whose connections a function opens. It gets the head of the client's request, and
     /// chooses the upstream.
     ///
-    /// Do not connect to what the client names, such as its `Host`, unless it is in a list of yours.
+    /// Do not connect to a host that the client names, such as its `Host`, unless it is in a list of yours.
     ///
     /// # Example
     ///
@@ -197,14 +196,14 @@ impl<C> Tunnel<C> {
         }
     }
 
-    /// Removes the start of the path before the request goes up. Requests whose path does not start so
-    /// are not taken over. The default is to remove nothing.
+    /// Removes a prefix of the path before the request is sent to the upstream. A request with another path
+    /// is not accepted. Nothing is removed by default.
     ///
     /// With `/api`, a request for `/api/chat?room=1` goes up as `/chat?room=1`, one for `/api` as `/`,
     /// and one for `/apis` is forwarded to the inner service. Together with a path in the URL of
     /// [`to`](Tunnel::to), it replaces a prefix by another.
     ///
-    /// A route of axum that nests has removed its prefix already.
+    /// Below `nest`, axum has removed the prefix of the route already.
     ///
     /// # Panics
     ///
@@ -289,7 +288,7 @@ impl<C> Tunnel<C> {
         self
     }
 
-    /// Closes a tunnel in which no byte goes either way for so long. The default is that of
+    /// Closes a tunnel in which no byte was sent in either direction for this long. The default is that of
     /// [`UpgradeLayer::idle_timeout`](crate::UpgradeLayer::idle_timeout).
     pub fn idle_timeout(mut self, limit: Duration) -> Self {
         self.idle_timeout = Some(limit);

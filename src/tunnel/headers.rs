@@ -1,4 +1,4 @@
-//! Which headers of a message are for the connection that it came by, and which go on (RFC 9110 §7.6.1).
+//! Removes the headers of a message that are for one connection only (RFC 9110 §7.6.1).
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,

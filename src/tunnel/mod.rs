@@ -1,9 +1,8 @@
 //! Carries an upgrade through to an upstream server.
 //!
-//! A reverse proxy that passes an upgrade on becomes a hole if it trusts the request alone: the client
-//! then speaks to the upstream past everything that looks at HTTP. A [`Tunnel`] is a handler that asks
-//! the upstream first. Only if the upstream answers the right 101 does the client get one, and from then
-//! on the tunnel carries bytes both ways.
+//! A [`Tunnel`] is a handler that asks the upstream first. The client gets a 101 only if the upstream answers
+//! with the right 101. From then on, the tunnel carries bytes both ways. A reverse proxy that trusts the
+//! request alone is a hole: its clients speak to the upstream past all routes and checks.
 //!
 //! ```
 //! use tower_upgrade::{UpgradeLayer, tunnel::Tunnel};
@@ -21,15 +20,15 @@
 //! # What the upstream gets
 //!
 //! An HTTP/1.1 request on a connection of its own, with the method, the path and query, the headers and
-//! the body of the client's request. Different are:
+//! the body of the client's request. These differ:
 //!
 //! - `Upgrade` names the negotiated protocol alone, and `Connection` is `upgrade`.
-//! - Headers of the client's connection stay behind: those of RFC 9110 §7.6.1, `Proxy-Authorization`,
+//! - Headers of the client's connection are removed: those of RFC 9110 §7.6.1, `Proxy-Authorization`,
 //!   `Expect`, and all that `Connection` names. `Host`, `Origin`, `Content-Length`, `Via`, `Forwarded`,
-//!   `X-Forwarded-*`, `X-Real-*` and `Sec-WebSocket-*` go on even if it names them.
+//!   `X-Forwarded-*`, `X-Real-*` and `Sec-WebSocket-*` are kept even if it names them.
 //! - `Host` is the client's, unless [`Tunnel::host`] sets another.
 //! - An [extended CONNECT](crate::UpgradeLayer::extended_connect) of HTTP/2 becomes a GET. For WebSocket
-//!   it gets a `Sec-WebSocket-Key`, whose answer is checked and stays here.
+//!   it gets a `Sec-WebSocket-Key`. The tunnel checks the answer, and does not send it to the client.
 //!
 //! The upstream gets no byte of the new protocol before it has answered.
 //!
@@ -51,25 +50,24 @@
 //! # After the switch
 //!
 //! Each side can close its direction and read on. The tunnel ends when both have closed theirs. If one
-//! connection breaks, the other is reset, if it is TCP without TLS: a broken connection must not look
-//! like a clean end. Each direction waits for its reader, and holds 64 KiB at most.
+//! connection breaks, the other is reset if it is TCP without TLS, so that its peer does not see a clean EOF.
+//! Each direction applies back-pressure, and buffers 64 KiB at most.
 //!
-//! HTTP/2 is an exception: hyper cannot reset a stream that it has handed over. So a client in HTTP/2 sees
-//! a broken upstream as EOF, and a stream that the client cancels looks like one that it has closed.
+//! HTTP/2 is an exception, because hyper cannot reset a stream that it has handed over: a client in HTTP/2
+//! sees EOF when the upstream breaks, and a stream that the client cancels looks like one that it closes.
 //!
-//! A drain closes tunnels without a byte for one second at once, and others as soon as they are. Those
-//! that never are, are aborted at the deadline. [`Tunnel::close_websocket_on_drain`] ends each WebSocket
-//! in its own way.
+//! A drain closes a tunnel once it has been idle for one second. A tunnel that is never idle is aborted at
+//! the deadline. [`Tunnel::close_websocket_on_drain`] ends each WebSocket with a close frame instead.
 //!
 //! # Security
 //!
-//! - The `Origin` of a WebSocket is not checked here. The upstream has to check it, and gets `Host` and
+//! - A tunnel does not check the `Origin` of a WebSocket. The upstream has to check it, and gets `Host` and
 //!   `Origin` as the client sent them.
-//! - Register `h2c` only if the upstream is meant to be reached past this server: after that switch a
-//!   client sends any request to it.
+//! - Register `h2c` only if clients may reach the upstream past this server: after that switch, a client
+//!   can send any request to it.
 //! - A client can have headers removed by naming them in `Connection`, except those above. If an outer
 //!   layer adds a header that the upstream trusts, choose one of those names, such as `X-Forwarded-User`,
-//!   and have the layer replace what the client sent.
+//!   and have the layer replace the client's value.
 //! - A tunnel does not look at the path, except for its [prefix](Tunnel::strip_prefix). Limit it with
 //!   [`when`](crate::UpgradeHandler::when).
 

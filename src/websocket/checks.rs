@@ -31,7 +31,7 @@ pub(super) fn check(
         return Err(reject(
             VERSION.reason,
             StatusCode::UPGRADE_REQUIRED,
-            "only version 13 of WebSocket is spoken here",
+            "this server speaks only version 13 of WebSocket",
             &[(header::SEC_WEBSOCKET_VERSION, "13"), (header::UPGRADE, "websocket")],
         ));
     }

@@ -17,26 +17,25 @@ use crate::{
 
 /// A handler that answers the opening handshake of RFC 6455 §4.2 and hands the connection over.
 ///
-/// The handshake is this crate's, the frames are not: give the connection to the framing crate of
-/// your choice, as a server, with the handshake already done. What the handshake agreed on is in
-/// the [`Handshake`].
+/// This crate does the handshake. A framing crate of your choice reads and writes the messages: give it the
+/// connection, as a server, after the handshake. [`Handshake`] has the request, and the subprotocol and
+/// extensions that were agreed on.
 ///
-/// Register it as `"websocket"`. A request that offers `websocket` and that
-/// [`when`](UpgradeHandler::when) leaves to this handler is either switched or rejected: the
-/// [module](super) has the table of the checks. A request with a body is forwarded to the inner
-/// service, as is one without the `upgrade` option in `Connection`.
+/// Register it as `"websocket"`, and limit it to its paths with [`when`](UpgradeHandler::when). It switches
+/// or rejects every request that offers `websocket` there: the [module](super) has the table of the checks.
+/// A request with a body, or without the option `upgrade` in `Connection`, is forwarded to the inner service.
 ///
 /// # Origins
 ///
-/// A browser lets any page open a WebSocket to any host, and sends the cookies along. By default
-/// only pages of the host that the request is sent to may do so. [`Origins`] has the other
-/// choices, and the settings of proxies that break the default.
+/// A browser lets any page open a WebSocket to any host, and sends the host's cookies along. By default,
+/// only pages of the same host may connect. [`Origins`] has the other choices, and the settings of proxies
+/// that break the default.
 ///
-/// # At the end
+/// # Small messages and the close
 ///
-/// Say `TCP_NODELAY` on the sockets that the server accepts, or small messages wait for one
-/// another. After the close frame read on until the client is gone, with a time limit: a socket
-/// that is closed with bytes unread is reset, and the close frame may be lost.
+/// Set `TCP_NODELAY` on the sockets that the server accepts, or small messages wait for each other. After
+/// the close frame, call [`Upgraded::close`](crate::Upgraded::close): a socket that is dropped with unread
+/// bytes is reset, and the client may lose the close frame.
 ///
 /// # Example
 ///
@@ -112,7 +111,7 @@ type AgreeExtensions = dyn Fn(&str) -> Option<HeaderValue> + Send + Sync;
 type OnConnect = dyn Fn(Handshake) -> Connecting + Send + Sync;
 type Connecting = Pin<Box<dyn Future<Output = Result<Handshake, Rejection>> + Send>>;
 
-/// What an opening handshake agreed on.
+/// The result of an opening handshake: the request, the subprotocol and the extensions.
 ///
 /// See [`WebSocket`] for an example.
 #[derive(Clone, Debug)]
@@ -129,7 +128,7 @@ pub struct Handshake {
 impl WebSocket {
     /// Makes a handler that runs `run` on every connection that it switches.
     ///
-    /// `run` may return `()` or a `Result` of it; an error and a panic end the connection and go to
+    /// `run` returns `()` or a `Result` of it. An error or a panic closes the connection and is reported to
     /// [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure).
     ///
     /// See the [type](Self) for an example.
@@ -158,9 +157,8 @@ impl WebSocket {
         self
     }
 
-    /// Counts offered subprotocols that are not tokens, such as kubectl's
-    /// `SPDY/3.1+portforward.k8s.io`. The default is to leave them out. Call it before
-    /// [`subprotocols`](Self::subprotocols).
+    /// Accepts subprotocols that are not tokens, such as kubectl's `SPDY/3.1+portforward.k8s.io`. By default
+    /// they are ignored. Call it before [`subprotocols`](Self::subprotocols).
     ///
     /// A name has to be visible ASCII without a comma.
     pub fn allow_non_token_subprotocols(mut self) -> Self {
@@ -168,10 +166,10 @@ impl WebSocket {
         self
     }
 
-    /// Names the subprotocols that are spoken, in order of preference (RFC 6455 §1.9).
+    /// Sets the subprotocols of the server, in order of preference (RFC 6455 §1.9). None by default.
     ///
-    /// The first of them that the client offered is agreed on. If none was, the handshake goes on
-    /// without a subprotocol, which is the default. Subprotocols compare exactly.
+    /// The first one that the client offers is agreed on. If the client offers none of them, the handshake
+    /// goes on without a subprotocol. Subprotocols compare exactly.
     ///
     /// # Panics
     ///
@@ -206,7 +204,7 @@ impl WebSocket {
     }
 
     /// Agrees to extensions, such as `permessage-deflate` (RFC 6455 §9), for a framing crate that
-    /// implements them. The default is to agree to none.
+    /// implements them. None by default.
     ///
     /// `agree` gets the offers as one well-formed list, and returns the value of
     /// `Sec-WebSocket-Extensions` in the 101. It is not called if nothing is offered. A request in
@@ -223,17 +221,15 @@ impl WebSocket {
         self
     }
 
-    /// Asks an asynchronous function before the 101 is sent, after all other checks. The default
-    /// is to ask nobody.
+    /// Calls an asynchronous function after all other checks, before the 101 is sent. No function by default.
     ///
-    /// It returns the handshake, perhaps with more in the extensions of its head, or fails with
-    /// anything that a [`Rejection`] can be made from. What it changes in
-    /// [`subprotocol`](Handshake::subprotocol) or [`extensions`](Handshake::extensions) is undone,
-    /// since that is agreed on.
+    /// The function returns the handshake, to whose head it may add extensions, or fails with anything that
+    /// converts into a [`Rejection`]. Changes of [`subprotocol`](Handshake::subprotocol) and
+    /// [`extensions`](Handshake::extensions) are undone, because these are agreed on.
     ///
     /// # Cancel safety
     ///
-    /// The future is dropped if the client goes away.
+    /// The future is dropped if the client disconnects.
     ///
     /// # Example
     ///

@@ -1,4 +1,4 @@
-//! WebSocket: the opening handshake of RFC 6455 and RFC 8441, for any crate that does the frames.
+//! WebSocket: the opening handshake of RFC 6455 and RFC 8441, for any framing crate.
 //!
 //! There are three ways to use it:
 //!
@@ -20,8 +20,8 @@
 //! | the [origin](Origins) is allowed | 403 | `origin` |
 //! | `Sec-WebSocket-Extensions` is well-formed and within the limits, if the handler agrees to extensions | 400 | `extensions` |
 //!
-//! With the feature `axum`, a handler that takes an `Offer` also rejects requests that offer no
-//! WebSocket, or that no layer handed to it, with 426, or with 400 or 501 in HTTP/2; the reason is `offer`.
+//! With the feature `axum`, a handler that takes an `Offer` also rejects requests without an offer, and
+//! requests for which no layer asks it: with 426, and in HTTP/2 with 400 or 501. The reason is `offer`.
 //!
 //! # HTTP/2
 //!

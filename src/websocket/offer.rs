@@ -18,7 +18,7 @@ use crate::{
     negotiation::protocol::Protocol,
 };
 
-/// An opening handshake that was checked and has not been answered.
+/// An opening handshake that was checked and is not answered yet.
 ///
 /// [`switch`](Self::switch) answers it with the 101. The [module](super) has the table of the checks.
 /// [`WebSocket`](super::WebSocket) does the same with less code where nothing depends on the request.
@@ -132,7 +132,7 @@ pub struct Offer {
     link: Option<Link>,
 }
 
-/// What an opening handshake agreed on.
+/// The subprotocol and the extensions that an opening handshake agreed on.
 ///
 /// See [`Offer`] for an example.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

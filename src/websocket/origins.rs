@@ -1,5 +1,4 @@
-//! Which pages may connect: the check that stands between a user's cookies and other people's
-//! pages.
+//! The check of `Origin`: it decides which pages may connect with a user's cookies.
 
 use std::{fmt, sync::Arc};
 
@@ -7,13 +6,14 @@ use http::{HeaderMap, header, request};
 
 use super::{Origin, listed::Listed};
 
-/// Which origins' pages may open a WebSocket (RFC 6455 §10.2).
+/// Decides which pages may open a WebSocket, by their origin (RFC 6455 §10.2). Those of the same host by
+/// default.
 ///
 /// A browser lets any page open a WebSocket to any host, sends the host's cookies along, and names
 /// the page's origin in `Origin`. A request from an origin that is not allowed is rejected with 403.
 ///
-/// A handler of axum that takes an [`Offer`](super::Offer) finds them in the request's extensions: put
-/// `axum::Extension(Origins::list(…))` around it.
+/// For an axum handler that takes an [`Offer`](super::Offer), add the layer
+/// `axum::Extension(Origins::list(…))` to its routes.
 ///
 /// A request without `Origin` is not rejected: no browser sends it, so it carries no other user's
 /// cookies. Some programs that are not browsers send `Origin` too, for example libraries for devices
@@ -68,8 +68,8 @@ impl Origins {
     /// Allows pages of the host and port that the request is sent to, over HTTP and HTTPS. The
     /// default of a [`WebSocket`](super::WebSocket).
     ///
-    /// The `Host` of the request is compared, with 80 and 443 as the ports that may be left out. So
-    /// a proxy in front has to pass on the host and the port that the browser sees. Two settings of
+    /// The origin is compared with the `Host` of the request, in which the ports 80 and 443 may be missing. A
+    /// proxy in front has to pass on the host and the port that the browser sees. Two settings of
     /// nginx do not:
     ///
     /// - `proxy_set_header Host $host` drops the port. A page of `http://example.com:8080` is then
@@ -85,9 +85,9 @@ impl Origins {
     /// rejected status=403 reason="origin" origin="http://example.com:8080" host="example.com"
     /// ```
     ///
-    /// A list also stops two kinds of page that are of the same host: one at a name that an attacker
-    /// makes point to your host (DNS rebinding), and one that was loaded over HTTP where yours is on
-    /// HTTPS.
+    /// A [list](Self::list) also rejects two kinds of pages that this check accepts: pages at a name that an
+    /// attacker makes point to your host (DNS rebinding), and pages that were loaded over HTTP from a host
+    /// that you serve over HTTPS.
     pub const fn same_host() -> Self {
         Self(Allowed::SameHost)
     }

@@ -25,6 +25,7 @@ mod extended_connect;
 mod frames;
 #[cfg(feature = "metrics")]
 mod gauge;
+mod guide;
 #[cfg(feature = "h2c")]
 mod h2c;
 mod hidden_bodies;

@@ -2,6 +2,8 @@
 
 #[allow(clippy::print_stdout, reason = "as an app might log")]
 mod ours;
+#[allow(clippy::print_stdout, reason = "as a server might log")]
+mod servers;
 #[allow(clippy::print_stdout, reason = "as an app might log")]
 mod theirs;
 
@@ -106,6 +108,26 @@ async fn both_answer_before_the_switch_what_the_app_decides() {
         let cookie = "Cookie: session=7f\r\n";
         let plain = request(&format!("GET {PATH} HTTP/1.1"), cookie);
         wire.exchange(plain).await.starts_with("HTTP/1.1 4").and_is_open();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_table_of_what_changes_for_axum_is_right() {
+    let handshake = "Cookie: session=7f\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                     Sec-WebSocket-Version: 13\r\n\
+                     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let [(_, theirs), (_, ours)] = apps();
+    for (headers, expected) in [
+        (handshake.to_owned(), ["101", "101"]),
+        (format!("{handshake}Origin: https://elsewhere.test\r\n"), ["101", "403"]),
+        (handshake.replace("13", "12"), ["400", "426"]),
+        ("Cookie: session=7f\r\n".to_owned(), ["400", "426"]),
+    ] {
+        for (app, expected) in [&theirs, &ours].into_iter().zip(expected) {
+            let sent = request(&format!("GET {PATH} HTTP/1.1"), &headers);
+            let received = Wire::serve(app.clone()).exchange(sent).await;
+            received.starts_with(&format!("HTTP/1.1 {expected} "));
+        }
     }
 }
 

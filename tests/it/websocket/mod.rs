@@ -193,7 +193,7 @@ async fn another_version_is_told_which_is_spoken() {
         let mut wire = connect_to(&log, handler(&log));
         let request = opening(&["Sec-WebSocket-Version", "Sec-WebSocket-Key"], &[&line]);
         let headers = "sec-websocket-version: 13\r\nupgrade: websocket\r\nconnection: upgrade\r\n";
-        let why = "only version 13 of WebSocket is spoken here";
+        let why = "this server speaks only version 13 of WebSocket";
         let rejection = rejected("426 Upgrade Required", headers, why);
         // What follows is HTTP still.
         wire.exchange(request + &get("")).await.is(&(rejection + OK)).and_is_open();

@@ -1,5 +1,5 @@
 //! A run that only loops.
-//~ what runs on a connection cannot return `!`
+//~ the function on a connection cannot return `!`
 //~ put it into an `async fn` that returns `std::io::Result<()>`
 
 use bytes::Bytes;

@@ -1,5 +1,5 @@
 //! A run that ends with the value of its last call.
-//~ what runs on a connection cannot return `Result<usize, std::io::Error>`
+//~ the function on a connection cannot return `Result<usize, std::io::Error>`
 //~ end the block with `Ok::<(), E>(())`, or drop a value with `.map(drop)`
 
 use bytes::Bytes;

@@ -1,0 +1,46 @@
+use futures_util::{SinkExt, TryStreamExt};
+use http_body_util::Full;
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_tungstenite::{HyperWebsocket, is_upgrade_request, tungstenite::Error, upgrade};
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+pub(crate) async fn serve<I>(io: I) -> hyper::Result<()>
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    http1::Builder::new()
+        .serve_connection(TokioIo::new(io), service_fn(answer))
+        .with_upgrades()
+        .await
+}
+
+async fn answer(mut request: Request<Incoming>) -> http::Result<Response<Full<Bytes>>> {
+    if request.uri().path() != "/echo" || !is_upgrade_request(&request) {
+        return Ok(Response::new("plain".into()));
+    }
+    let Ok((response, socket)) = upgrade(&mut request, None) else {
+        return Response::builder().status(StatusCode::BAD_REQUEST).body(Full::default());
+    };
+    tokio::spawn(async {
+        if let Err(error) = echo(socket).await {
+            println!("a connection failed: {error}");
+        }
+    });
+    Ok(response)
+}
+
+async fn echo(socket: HyperWebsocket) -> Result<(), Error> {
+    let mut socket = socket.await?;
+    while let Some(message) = socket.try_next().await? {
+        if message.is_text() || message.is_binary() {
+            socket.send(message).await?;
+        }
+    }
+    Ok(())
+}
