@@ -40,7 +40,7 @@ enum State {
     Open,
     /// The next end of a frame is the end of what the writer gets. A close frame follows.
     Closing,
-    /// The close frame is written. What is read is for nobody.
+    /// The close frame is written, or the writer takes nothing more. What is read is for nobody.
     Closed,
     /// The reader is at its end, and the writer is to be shut down.
     Eof,
@@ -78,6 +78,17 @@ impl Direction {
     /// Whether there are bytes that the writer did not take yet.
     pub(super) fn is_behind(&self) -> bool {
         !self.pending.is_empty()
+    }
+
+    /// Whether nothing that is read gets to the writer any more.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, State::Closed | State::Done)
+    }
+
+    /// Has what is read discarded, because the writer takes nothing more.
+    pub(super) fn discard(&mut self) {
+        (self.pending, self.written, self.needs_flush) = (Vec::new(), 0, false);
+        self.state = if self.state == State::Eof { State::Done } else { State::Closed };
     }
 
     /// Has the WebSocket in this direction closed with 1001 after the frame that is being written.
