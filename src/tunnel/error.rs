@@ -80,7 +80,7 @@ impl TunnelError {
         let cause = if error.is_canceled() { source.unwrap_or(&error) } else { &error };
         let kind = if cause.is_incomplete_message() || cause.is_canceled() || cause.is_closed() {
             TunnelErrorKind::Closed
-        } else if cause.source().is_some_and(|source| source.is::<io::Error>()) {
+        } else if cause.source().is_some_and(<dyn Error>::is::<io::Error>) {
             TunnelErrorKind::Reset
         } else {
             // It cannot be parsed, or came before the request.

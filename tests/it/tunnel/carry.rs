@@ -246,6 +246,8 @@ async fn an_upstream_that_closes_after_its_last_bytes_loses_none_of_them() {
     settle().await;
     client.send("ping").await;
     settle().await;
+    client.send("ping").await;
+    client.io.shutdown().await.unwrap();
     let received = client.receive().await;
     assert_eq!((received.text.len(), received.ended), (last.len(), true));
     drop(client);

@@ -9,7 +9,7 @@ use std::{
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use tokio::net::{TcpListener, UnixListener};
+use tokio::net::TcpListener;
 use tower::Service;
 
 use super::*;
@@ -83,6 +83,7 @@ async fn a_url_is_connected_to_over_tcp_and_its_path_comes_first() {
     client.receive().await.is(&expected);
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn a_unix_socket_is_an_upstream() {
     let folder = std::env::temp_dir().join(format!("tower-upgrade-{}", std::process::id()));
@@ -90,7 +91,7 @@ async fn a_unix_socket_is_an_upstream() {
     let path = folder.join("tunnel.sock");
     let missing = failed("502 Bad Gateway", "cannot connect to the upstream");
     ask(Tunnel::to_unix(&path), get(FOO)).await.receive().await.is(&missing);
-    let listener = UnixListener::bind(&path).unwrap();
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
     let client = ask(Tunnel::to_unix(&path), get(FOO)).await;
     tokio::join!(
         switch_on(listener.accept().await.unwrap().0, up("GET /x", "", "foo")),
@@ -105,7 +106,7 @@ async fn a_unix_socket_is_an_upstream() {
 #[derive(Clone)]
 struct Opens {
     log: Log,
-    opens: mpsc::UnboundedSender<DuplexStream>,
+    sender: mpsc::UnboundedSender<DuplexStream>,
     is_ready: bool,
     breaks: Option<&'static str>,
 }
@@ -131,16 +132,16 @@ impl Service<Uri> for Opens {
             return ready(Err(io::ErrorKind::ConnectionRefused.into()));
         }
         let (ours, theirs) = tokio::io::duplex(1024);
-        self.opens.send(theirs).unwrap();
+        self.sender.send(theirs).unwrap();
         ready(Ok(TokioIo::new(ours)))
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_service_gets_the_url_when_it_is_ready() {
-    let (opens, mut opened) = mpsc::unbounded_channel();
+    let (sender, mut opened) = mpsc::unbounded_channel();
     let log = Log::default();
-    let mut service = Opens { log: log.clone(), opens, is_ready: false, breaks: None };
+    let mut service = Opens { log: log.clone(), sender, is_ready: false, breaks: None };
     let url = "https://b.test:8443/app";
     for target in ["/x", "/y"] {
         let tunnel = Tunnel::with_connector(url, service.clone()).unwrap();

@@ -236,7 +236,7 @@ async fn large_amounts_go_through_the_windows_of_a_stream() {
     let mut proxy = Proxy::new();
     let (mut answer, upstream) = proxy.switched2().await;
     let (mut from, mut to) = tokio::io::split(upstream.0);
-    let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| (at % 251) as u8).collect();
+    let bytes: Vec<u8> = (0..3_000_000_u32).map(|at| u8::try_from(at % 251).unwrap()).collect();
     let (mut read, mut write) = tokio::io::split(answer.tunnel.take().unwrap());
     let send = async |io: &mut (dyn tokio::io::AsyncWrite + Send + Unpin)| {
         io.write_all(&bytes).await.unwrap();

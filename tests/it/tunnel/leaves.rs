@@ -87,12 +87,13 @@ async fn the_upstream_is_closed_if_the_client_leaves_in_an_answer() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_waits_for_a_client_that_does_not_read() {
+    const LENGTH: usize = 16 << 20;
+
     let mut proxy = Proxy::with_buffer(1024, |tunnel| tunnel);
     let mut client = Wire::serve_with_buffer(proxy.layer.layer(inner(&proxy.inner)), 1024);
     client.send(get(FOO)).await;
     let mut upstream = proxy.upstream().await;
     upstream.receive().await.is(&up("GET /x", "", "foo")).and_is_open();
-    const LENGTH: usize = 16 << 20;
     upstream.send(format!("HTTP/1.1 200 OK\r\nContent-Length: {LENGTH}\r\n\r\n")).await;
     let mut sent = 0;
     while let Ok(written) = timeout(QUIET, upstream.0.write(&[b'x'; 1000])).await {

@@ -128,11 +128,11 @@ where
 }
 
 fn kinds(error: &UpgradeError) -> String {
-    let mut kinds = format!("{} {:?}", error.protocol(), error.kind());
-    if let Some(tunnel) = error.source().and_then(|it| it.downcast_ref::<TunnelError>()) {
-        kinds.push_str(&format!(" {:?}", tunnel.kind()));
+    let kinds = format!("{} {:?}", error.protocol(), error.kind());
+    match error.source().and_then(|source| source.downcast_ref::<TunnelError>()) {
+        Some(tunnel) => format!("{kinds} {:?}", tunnel.kind()),
+        None => kinds,
     }
-    kinds
 }
 
 /// Opens pipes, whose other ends the test has.

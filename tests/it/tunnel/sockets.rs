@@ -48,8 +48,9 @@ async fn switched() -> Sockets {
     sockets
 }
 
-fn reset(stream: TcpStream) {
-    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+/// Has a connection reset when it is dropped.
+fn resets(stream: &TcpStream) {
+    SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
 }
 
 async fn is_reset(stream: &mut TcpStream) {
@@ -75,13 +76,15 @@ impl Sockets {
 #[tokio::test]
 async fn a_reset_of_one_side_resets_the_other() {
     let Sockets { client, mut upstream, failures, connections } = switched().await;
-    reset(client);
+    resets(&client);
+    drop(client);
     is_reset(&mut upstream).await;
     assert_eq!(failures.take(), ["foo Handler Client"]);
     assert_eq!(connections.active(), 0);
 
     let Sockets { mut client, upstream, failures, connections } = switched().await;
-    reset(upstream);
+    resets(&upstream);
+    drop(upstream);
     is_reset(&mut client).await;
     timeout(Duration::from_secs(20), connections_end(&connections)).await.unwrap();
     assert_eq!(failures.take(), ["foo Handler Upstream"]);
@@ -96,7 +99,8 @@ async fn connections_end(connections: &Connections) {
 #[tokio::test]
 async fn an_upstream_that_is_reset_before_its_answer_is_a_502() {
     let Sockets { mut client, upstream, failures, connections } = asked().await;
-    reset(upstream);
+    resets(&upstream);
+    drop(upstream);
     let expected =
         failed("502 Bad Gateway", "the connection to the upstream broke before its answer");
     let mut answer = Vec::new();
