@@ -124,10 +124,19 @@ impl Tunnel {
         };
         match up {
             // It has said all, and does not read on: that is a way to end, as closing a WebSocket is.
-            Poll::Ready(Err(Broken::Writer(_))) if self.down.is_done() => Poll::Ready(Ok(())),
+            Poll::Ready(Err(Broken::Writer(_))) if down => Poll::Ready(Ok(())),
+            // The same, but the client has not got all yet. A reset would be another error: the kernel
+            // says that a pipe is broken if the end of what it sends came before.
+            Poll::Ready(Err(Broken::Writer(error)))
+                if error.kind() == io::ErrorKind::BrokenPipe =>
+            {
+                self.up.discard();
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Poll::Ready(Err(Broken::Reader(error))) => Poll::Ready(Err((Side::Client, error))),
             Poll::Ready(Err(Broken::Writer(error))) => Poll::Ready(Err((Side::Upstream, error))),
-            Poll::Ready(Ok(())) if down => Poll::Ready(Ok(())),
+            _ if down && self.up.is_over() => Poll::Ready(Ok(())),
             _ => Poll::Pending,
         }
     }

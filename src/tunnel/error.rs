@@ -57,8 +57,9 @@ pub enum TunnelErrorKind {
     /// The upstream's answer was not HTTP/1.1. The client got a 502.
     Malformed,
     /// The upstream answered a 101, but not the one that was asked for: `Connection` did not have the
-    /// option `upgrade`, `Upgrade` named something else, or `Sec-WebSocket-Accept` was wrong. Or it
-    /// answered an extended CONNECT with a 2xx in place of a 101. The client got a 502.
+    /// option `upgrade`, `Upgrade` named something else, or `Sec-WebSocket-Accept` was wrong. Or it came
+    /// as HTTP/1.0, or before the upstream had read the request. Or it answered an extended CONNECT with a
+    /// 2xx in place of a 101. The client got a 502.
     NotSwitched,
     /// After the switch, the connection to the client broke. The one to the upstream was reset.
     Client,
@@ -73,12 +74,17 @@ impl TunnelError {
 
     /// The error of an exchange with the upstream.
     pub(super) fn exchange(error: hyper::Error) -> Self {
-        let kind = if error.is_parse() {
-            TunnelErrorKind::Malformed
-        } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        // A request that was not begun is canceled because of another error, or of none at the end of the
+        // connection.
+        let source = error.source().and_then(|source| source.downcast_ref());
+        let cause = if error.is_canceled() { source.unwrap_or(&error) } else { &error };
+        let kind = if cause.is_incomplete_message() || cause.is_canceled() || cause.is_closed() {
             TunnelErrorKind::Closed
-        } else {
+        } else if cause.source().is_some_and(<dyn Error>::is::<io::Error>) {
             TunnelErrorKind::Reset
+        } else {
+            // It cannot be parsed, or came before the request.
+            TunnelErrorKind::Malformed
         };
         Self::new(kind, error)
     }

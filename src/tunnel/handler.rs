@@ -371,6 +371,8 @@ where
         return Err(failed(TunnelError::new(TunnelErrorKind::NotSwitched, why)));
     }
     let mut response = response;
+    // RFC 9112 §2.3: in HTTP/1.0 it would be sent so, and end with the connection.
+    *response.version_mut() = http::Version::HTTP_11;
     *response.headers_mut() = super::headers::end_to_end(response.headers(), &[]);
     Err(Rejection::from(response).with_reason("upstream"))
 }

@@ -82,6 +82,7 @@ mod pipe;
 mod request;
 mod response;
 mod upstream;
+mod written;
 
 #[cfg(unix)]
 pub use self::connect::Unix;

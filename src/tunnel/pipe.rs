@@ -42,6 +42,8 @@ enum State {
     Closing,
     /// The close frame is written. What is read is for nobody.
     Closed,
+    /// The writer takes nothing more. What is read is for nobody.
+    Deaf,
     /// The reader is at its end, and the writer is to be shut down.
     Eof,
     Done,
@@ -80,6 +82,17 @@ impl Direction {
         !self.pending.is_empty()
     }
 
+    /// Whether nothing that is read gets to the writer any more.
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self.state, State::Deaf | State::Done)
+    }
+
+    /// Has what is read discarded, because the writer takes nothing more.
+    pub(super) fn discard(&mut self) {
+        (self.pending, self.written, self.needs_flush) = (Vec::new(), 0, false);
+        self.state = if self.state == State::Eof { State::Done } else { State::Deaf };
+    }
+
     /// Has the WebSocket in this direction closed with 1001 after the frame that is being written.
     pub(super) fn close_websocket(&mut self) {
         if self.state == State::Open {
@@ -110,7 +123,7 @@ impl Direction {
                     self.state = State::Done;
                     return Poll::Ready(Ok(()));
                 }
-                State::Open | State::Closing | State::Closed => {}
+                State::Open | State::Closing | State::Closed | State::Deaf => {}
             }
             // Taken and put back, so that an IO that is a tunnel itself would find none, and make its
             // own.
@@ -144,7 +157,7 @@ impl Direction {
         }
         let mut bytes = buf.filled();
         if bytes.is_empty() {
-            self.state = State::Eof;
+            self.state = if self.state == State::Deaf { State::Done } else { State::Eof };
             return Ok(Poll::Ready(()));
         }
         *moved = true;
@@ -168,7 +181,7 @@ impl Direction {
     /// Returns what of the bytes the writer gets.
     fn pass<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         match (self.state, &mut self.frames) {
-            (State::Closed, _) => &[],
+            (State::Closed | State::Deaf, _) => &[],
             (State::Closing, Some(frames)) => &bytes[..frames.follow_one(bytes)],
             (_, Some(frames)) => {
                 frames.follow(bytes);

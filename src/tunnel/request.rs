@@ -4,7 +4,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
-    header::{ALLOW, CONNECTION, HOST, SEC_WEBSOCKET_KEY, UPGRADE},
+    header::{ALLOW, CONNECTION, COOKIE, HOST, SEC_WEBSOCKET_KEY, UPGRADE},
     request,
     uri::PathAndQuery,
 };
@@ -52,7 +52,9 @@ impl Rewrite {
     /// Returns the target in origin-form, RFC 9112 §3.2.1.
     fn target(&self, uri: &Uri) -> Result<Uri, Rejection> {
         let path = self.path(uri).unwrap_or_else(|| uri.path());
-        if self.base.is_empty() && self.prefix.is_empty() && !path.is_empty() {
+        let is_kept = self.base.is_empty() && self.prefix.is_empty() && !path.is_empty();
+        // `OPTIONS *` is for the whole server, RFC 9112 §3.2.4.
+        if is_kept || path == "*" {
             let target = uri.path_and_query().cloned();
             return Ok(target.map_or_else(Uri::default, Uri::from));
         }
@@ -81,6 +83,9 @@ impl Rewrite {
             forwarded.add(head, &host, &mut headers);
         }
         headers.insert(HOST, self.host.clone().unwrap_or(host));
+        if is_connect {
+            join_cookies(&mut headers);
+        }
         let accept = if is_websocket(protocol) {
             Some(websocket(head, is_connect, &mut headers)?)
         } else {
@@ -110,6 +115,15 @@ fn host(head: &request::Parts) -> Result<HeaderValue, Rejection> {
     let is_host = |host: &HeaderValue| host::parse(host.as_bytes()).is_some();
     let invalid = || Rejection::from(StatusCode::BAD_REQUEST).with_reason("host");
     host.filter(is_host).ok_or_else(invalid)
+}
+
+/// Makes one `Cookie` of those that HTTP/2 may send in its place, RFC 9113 §8.2.3.
+fn join_cookies(headers: &mut HeaderMap) {
+    let cookies: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if cookies.len() > 1 {
+        let joined = HeaderValue::from_bytes(&cookies.join(&b"; "[..]));
+        headers.insert(COOKIE, joined.expect("parts of values are a value"));
+    }
 }
 
 /// Checks the key of a WebSocket, or makes one for an upstream whose client needs none. Returns what the

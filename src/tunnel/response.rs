@@ -1,7 +1,7 @@
 //! The upstream's answer: whether it has switched, and what of it goes down.
 
 use http::{
-    HeaderMap,
+    HeaderMap, Version,
     header::{CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT, UPGRADE},
     response,
 };
@@ -20,6 +20,10 @@ pub(super) fn mismatch(
     protocol: &Protocol<'_>,
 ) -> Option<&'static str> {
     let headers = &head.headers;
+    // RFC 9110 §7.8: HTTP/1.0 has no upgrades.
+    if head.version != Version::HTTP_11 {
+        return Some("it is not HTTP/1.1");
+    }
     if !connection::names_connection_option(headers, "upgrade") {
         return Some("`Connection` has no option `upgrade`");
     }

@@ -25,6 +25,7 @@ use tokio::{
 use super::{
     connect::Connect,
     error::{TunnelError, TunnelErrorKind},
+    written::Written,
 };
 
 /// The upstream's answer.
@@ -73,14 +74,14 @@ where
     timeout(limit, exchange(io, request))
         .await
         .map_err(|late| TunnelError::new(TunnelErrorKind::ResponseTimedOut, late))?
-        .map_err(TunnelError::exchange)
 }
 
-async fn exchange<Io>(io: Io, request: Request<Full<Bytes>>) -> hyper::Result<Answer<Io>>
+async fn exchange<Io>(io: Io, request: Request<Full<Bytes>>) -> Result<Answer<Io>, TunnelError>
 where
     Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
+    let (mut sender, connection) =
+        http1::handshake(TokioIo::new(Written::new(io))).await.map_err(TunnelError::exchange)?;
     let mut connection = Driven { connection, has_ended: false };
     let mut response = pin!(sender.send_request(request));
     let response = poll_fn(|cx| {
@@ -88,15 +89,22 @@ where
         drop(connection.poll(cx));
         response.as_mut().poll(cx)
     })
-    .await?;
+    .await
+    .map_err(TunnelError::exchange)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let response = response.map(|incoming| UpstreamBody { incoming, connection });
         return Ok(Answer::Other(Box::new(response)));
     }
-    // As long as HTTP is not done with the request, its bytes would get into the new protocol.
-    poll_fn(|cx| connection.poll(cx)).await?;
+    poll_fn(|cx| connection.poll(cx)).await.map_err(TunnelError::exchange)?;
     let parts = connection.connection.into_parts();
-    let free = Free { io: parts.io.into_inner(), read_ahead: parts.read_buf };
+    let Written { io, is_flushed } = parts.io.into_inner();
+    if !is_flushed {
+        // hyper drops what it has not written, and the client's bytes would go up as the rest of the
+        // request.
+        let why = "it answered 101 before it had read the request";
+        return Err(TunnelError::new(TunnelErrorKind::NotSwitched, why));
+    }
+    let free = Free { io, read_ahead: parts.read_buf };
     Ok(Answer::Switching(response.map(drop), free))
 }
 
@@ -105,7 +113,7 @@ struct Driven<Io>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
-    connection: Connection<TokioIo<Io>, Full<Bytes>>,
+    connection: Connection<TokioIo<Written<Io>>, Full<Bytes>>,
     has_ended: bool,
 }
 

@@ -57,5 +57,7 @@ mod shutdown;
 mod stacking;
 mod tls;
 mod transparency;
+#[cfg(feature = "tunnel")]
+mod tunnel;
 #[cfg(feature = "websocket")]
 mod websocket;
