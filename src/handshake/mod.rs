@@ -5,6 +5,7 @@ pub(crate) mod inner;
 pub(crate) mod sent;
 pub(crate) mod switching;
 pub(crate) mod token;
+mod until;
 
 use std::{
     pin::pin,
@@ -20,9 +21,12 @@ use http::{
 };
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
-use self::switching::{CatchPanic, Switching};
+use self::{
+    switching::{CatchPanic, Switching},
+    until::until,
+};
 use crate::{
     connections::{
         NoPlace,
@@ -124,7 +128,7 @@ impl Handshake {
         let session = Arc::clone(&switching.session);
         let mechanism = switching.mechanism;
         let body = read(body, length, handler.body_limit());
-        let (body, trailers) = match timeout_at(deadline, body).await {
+        let (body, trailers) = match until(deadline, body).await {
             Ok(Ok(read)) => read,
             // In both cases it is not known where the body ends, so nothing after it can be read.
             Ok(Err((status, error))) => {
@@ -143,7 +147,7 @@ impl Handshake {
         }
         let request = Request::from_parts(head, body);
         let decision = CatchPanic { future: async { handler.upgrade(request).await } };
-        match timeout_at(deadline, decision).await {
+        match until(deadline, decision).await {
             Ok(Ok(Ok(switch))) => switching.to(switch, &offer, alive, deadline),
             Ok(Ok(Err(mut rejection))) => {
                 let reason = rejection.take_reason();

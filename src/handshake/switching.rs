@@ -15,14 +15,12 @@ use http::{
 };
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     sent::{Departure, Fate},
     token::Token,
+    until::until,
 };
 use crate::{
     connect,
@@ -115,7 +113,7 @@ async fn connection(session: Arc<Session>, sent: Sent, deadline: Instant, watche
     // these are held as long as the connection.
     let connection = pin!(CatchPanic {
         future: async {
-            let io = timeout_at(deadline, hand_over(sent)).await;
+            let io = until(deadline, hand_over(sent)).await;
             let io = io.map_err(|late| (UpgradeErrorKind::TimedOut, Some(late.into())))??;
             session.switched();
             if watches {
