@@ -83,6 +83,7 @@ impl Default for Settings {
 pub(crate) struct Handshake {
     pub(crate) handler: BoxedHandler,
     pub(crate) timeout: Duration,
+    pub(crate) offer: Offered,
     pub(crate) switching: Switching,
 }
 
@@ -124,7 +125,7 @@ impl Handshake {
         B: Body,
         B::Error: Into<BoxError>,
     {
-        let Self { handler, timeout: _, switching } = self;
+        let Self { handler, timeout: _, offer, switching } = self;
         let session = Arc::clone(&switching.session);
         let mechanism = switching.mechanism;
         let body = read(body, length, handler.body_limit());
@@ -140,7 +141,6 @@ impl Handshake {
                 return closing(StatusCode::REQUEST_TIMEOUT, mechanism);
             }
         };
-        let offer = offered(&head, mechanism, session.protocol());
         head.extensions.insert(session.protocol().clone());
         if let Some(trailers) = trailers {
             head.extensions.insert(Trailers(trailers));
@@ -218,14 +218,6 @@ pub(crate) struct Trailers(
     #[cfg_attr(not(feature = "h2c"), expect(dead_code, reason = "h2c alone reads them"))]
     pub(crate) HeaderMap,
 );
-
-/// Returns the offer that a switch is held to.
-fn offered(head: &request::Parts, mechanism: Mechanism, protocol: &Protocol<'_>) -> Offered {
-    match mechanism {
-        Mechanism::Upgrade => Offered::new(&head.headers),
-        Mechanism::ExtendedConnect => Offered::only(protocol),
-    }
-}
 
 /// When a handshake that begins now has to be over.
 fn deadline(timeout: Duration) -> Instant {

@@ -14,7 +14,10 @@ use super::{
 pub(crate) fn names_connection_option(headers: &HeaderMap, option: &str) -> bool {
     let mut named = false;
     let well_formed = visit_members(headers, CONNECTION, |member| {
-        named |= member.eq_ignore_ascii_case(option.as_bytes());
+        if member.eq_ignore_ascii_case(option.as_bytes()) {
+            named = true;
+            return Some(());
+        }
         is_token(member).then_some(())
     });
     well_formed.is_some() && named
