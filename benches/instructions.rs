@@ -20,7 +20,7 @@ use std::{
 
 use axum::{Router, routing::get};
 use bytes::Bytes;
-use fastwebsockets::{OpCode, Role, WebSocket as Frames, WebSocketError};
+use fastwebsockets::{Role, WebSocket as Frames, WebSocketError};
 use http::{
     HeaderValue, Request, Response, StatusCode,
     header::{CONNECTION, UPGRADE},
@@ -156,10 +156,8 @@ where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
-        let frame = frames.read_frame().await?;
-        if frame.opcode == OpCode::Close {
-            return Ok(());
-        }
+        // The client just goes away.
+        let Ok(frame) = frames.read_frame().await else { return Ok(()) };
         frames.write_frame(frame).await?;
     }
 }
