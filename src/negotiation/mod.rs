@@ -104,15 +104,14 @@ where
     if !names_connection_option(&head.headers, "upgrade") {
         return Err(Decline::Connection);
     }
-    let upgrade = || head.headers.get_all(UPGRADE);
-    // To fill the large array takes longer than to parse a usual offer.
-    let mut few = [Offer::NONE; 4];
-    let mut many;
-    let offers = if let Some(offers) = parse_offers(upgrade(), &mut few) {
-        offers
+    // Most clients offer one protocol. To fill the array takes longer than to parse that.
+    let (one, mut many);
+    let offers = if let Some(offer) = only(&head.headers, UPGRADE).and_then(Offer::parse) {
+        one = [offer];
+        &one[..]
     } else {
         many = [Offer::NONE; MEMBERS];
-        parse_offers(upgrade(), &mut many).ok_or(Decline::Upgrade)?
+        parse_offers(head.headers.get_all(UPGRADE), &mut many).ok_or(Decline::Upgrade)?
     };
     if offers.is_empty() {
         return Err(Decline::Upgrade);
@@ -248,19 +247,26 @@ fn expectation_can_be_met(headers: &HeaderMap) -> bool {
 /// Parses the `Upgrade` header into an array, in the client's order of preference, and returns the
 /// part of the array that is filled.
 ///
-/// Returns `None` if the header is malformed, over a limit, or has more members than the array. RFC 9110 §7.8
-/// lets a server ignore an offer, and acting on half of one would be wrong.
+/// Returns `None` if the header is malformed or over a limit. RFC 9110 §7.8 lets a server ignore an
+/// offer, and acting on half of one would be wrong.
 fn parse_offers<'m, 'a>(
     upgrade: impl IntoIterator<Item = &'a HeaderValue>,
-    members: &'m mut [Offer<'a>],
+    members: &'m mut [Offer<'a>; MEMBERS],
 ) -> Option<&'m [Offer<'a>]> {
     let mut len = 0;
     visit_values(upgrade, |member| {
-        *members.get_mut(len)? = Offer::parse(member)?;
+        members[len] = Offer::parse(member)?;
         len += 1;
         Some(())
     })?;
     Some(&members[..len])
+}
+
+/// Returns the value of a header that has one, unless it is over the limit of a list.
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&[u8]> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().filter(|value| value.len() <= BYTES)?;
+    values.next().is_none().then_some(value.as_bytes())
 }
 
 /// Calls `visit` with each non-empty member of a list header, over all its values (RFC 9110 §5.3 and

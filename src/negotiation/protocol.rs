@@ -271,8 +271,19 @@ impl fmt::Display for Pattern {
 
 /// Whether these bytes are a token (RFC 9110 §5.6.2).
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_character(byte))
+    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN_CHARACTERS[usize::from(byte)])
 }
+
+/// A table, because each byte of each offer is looked up.
+static TOKEN_CHARACTERS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < u8::MAX {
+        table[byte as usize] = is_token_character(byte);
+        byte += 1;
+    }
+    table
+};
 
 const fn is_token_character(byte: u8) -> bool {
     matches!(
