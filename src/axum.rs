@@ -31,7 +31,7 @@ mod offer {
     use crate::{
         connect,
         handler::{answer::Link, rejection::Rejection},
-        negotiation::{Offered, connection, length::Length},
+        negotiation::{connection, is_offered, length::Length},
         observe::trace,
         websocket::{Offer, Origins},
     };
@@ -117,7 +117,7 @@ mod offer {
     fn is_forgotten(head: &request::Parts) -> bool {
         head.extensions.get::<OnUpgrade>().is_some()
             && connection::names_connection_option(&head.headers, "upgrade")
-            && WEBSOCKET.parse().is_ok_and(|it| Offered::new(&head.headers).allows(&[it]))
+            && WEBSOCKET.parse().is_ok_and(|it| is_offered(head.headers.get_all(UPGRADE), &it))
             && Length::of(&head.headers, 0, None).is_some_and(Length::is_zero)
     }
 

@@ -9,14 +9,22 @@ use http::uri::Authority;
 pub(crate) fn parse(bytes: &[u8]) -> Option<(Authority, Option<u16>)> {
     let authority = Authority::try_from(bytes).ok()?;
     // `Authority` also accepts user information, so the rest is checked here.
-    let rest = authority.as_str().strip_prefix(authority.host())?;
+    let host = authority.host();
+    let rest = authority.as_str().strip_prefix(host)?;
     let port = match rest.strip_prefix(':') {
         None if rest.is_empty() => None,
         Some("") => None,
         Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => Some(port.parse().ok()?),
         _ => return None,
     };
-    (!authority.host().is_empty()).then_some((authority, port))
+    (!host.is_empty()).then_some(port).map(|port| (authority, port))
+}
+
+/// Whether [`parse`] would succeed. Most hosts are plain names, for which it need not be asked.
+#[cfg(feature = "websocket")]
+pub(crate) fn is_valid(bytes: &[u8]) -> bool {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-');
+    (!bytes.is_empty() && bytes.iter().all(is_plain)) || parse(bytes).is_some()
 }
 
 #[cfg(test)]
@@ -46,6 +54,8 @@ mod tests {
             ("a.test, b.test", None),
         ] {
             let parsed = parse(text.as_bytes());
+            #[cfg(feature = "websocket")]
+            assert_eq!(is_valid(text.as_bytes()), expected.is_some(), "{text}");
             let parsed = parsed.as_ref().map(|(authority, port)| (authority.host(), *port));
             assert_eq!(parsed, expected, "{text}");
         }

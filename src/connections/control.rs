@@ -1,7 +1,7 @@
 //! The control block of a connection: what is known about it, and how it is told to end.
 
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
     pin::Pin,
     sync::{
         Mutex, MutexGuard, PoisonError,
@@ -10,7 +10,7 @@ use std::{
             Ordering::{AcqRel, Acquire, Relaxed},
         },
     },
-    task::{Poll, Waker},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -226,25 +226,32 @@ impl Control {
         is_open
     }
 
-    /// Waits for a future. Returns `None` if the connection is aborted before the future is ready.
-    pub(crate) async fn unless_aborted<F>(&self, mut future: Pin<&mut F>) -> Option<F::Output>
+    /// Polls a future. Returns `None` if the connection is aborted before the future is ready. `known` is the
+    /// waker of the last poll, which need not be registered again: only an abort or the end takes it.
+    pub(crate) fn poll_unless_aborted<F>(
+        &self,
+        cx: &mut Context<'_>,
+        future: Pin<&mut F>,
+        known: &mut Option<Waker>,
+    ) -> Poll<Option<F::Output>>
     where
         F: Future,
     {
-        poll_fn(|cx| {
-            if !self.is_open() {
-                return Poll::Ready(None);
-            }
-            if let Poll::Ready(output) = future.as_mut().poll(cx) {
-                return Poll::Ready(Some(output));
-            }
-            if self.is_open_or_wakes(Waiter::Task, cx.waker()) {
-                Poll::Pending
-            } else {
-                Poll::Ready(None)
-            }
-        })
-        .await
+        if !self.is_open() {
+            return Poll::Ready(None);
+        }
+        if let Poll::Ready(output) = future.poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        if known.as_ref().is_some_and(|known| known.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        *known = Some(cx.waker().clone());
+        if self.is_open_or_wakes(Waiter::Task, cx.waker()) {
+            Poll::Pending
+        } else {
+            Poll::Ready(None)
+        }
     }
 
     // The bytes that went through the connection. Only its one `Upgraded` writes here, so that no addition has to

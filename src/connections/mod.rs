@@ -17,10 +17,10 @@ pub(crate) mod upgraded;
 use std::{
     fmt, mem,
     panic::{self, AssertUnwindSafe},
-    sync::{Arc, atomic::AtomicUsize},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
 };
 
-use tokio::sync::watch;
+use tokio::sync::Notify;
 
 use self::{
     admission::Claims, connection::Connection, control::Control, registry::Registry,
@@ -119,8 +119,11 @@ pub struct Connections {
     shared: Arc<Shared>,
 }
 
+#[derive(Default)]
 struct Shared {
-    state: watch::Sender<State>,
+    state: Mutex<State>,
+    /// Wakes those who wait until there is no connection.
+    none_left: Notify,
     /// Says that no more places are given. Each connection has a signal of its own.
     draining: Signal,
     /// How many spread drains are under way.
@@ -143,18 +146,12 @@ impl Connections {
     ///
     /// A layer makes its own set unless it is given one.
     pub fn new() -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                state: watch::Sender::default(),
-                draining: Signal::default(),
-                spreads: AtomicUsize::new(0),
-            }),
-        }
+        Self { shared: Arc::default() }
     }
 
     /// Returns the number of connections now, including those in their handshake.
     pub fn active(&self) -> usize {
-        self.shared.state.borrow().stats.active
+        self.state().stats.active
     }
 
     /// Returns the counts of requests and connections so far.
@@ -168,7 +165,7 @@ impl Connections {
     /// assert_eq!((stats.active, stats.switched, stats.declined.unregistered), (0, 0, 0));
     /// ```
     pub fn stats(&self) -> Stats {
-        self.shared.state.borrow().stats
+        self.state().stats
     }
 
     /// Returns a handle for each connection, in no particular order, those in their handshake included.
@@ -184,12 +181,16 @@ impl Connections {
     ///
     /// See [`Connection`] for an example.
     pub fn get(&self, id: u64) -> Option<Connection> {
-        let state = self.shared.state.borrow();
-        state.registry.get(id).map(Connection::new)
+        self.state().registry.get(id).map(Connection::new)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds the lock, so a poisoned lock guards a valid value.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn controls(&self) -> Vec<Arc<Control>> {
-        self.shared.state.borrow().registry.all()
+        self.state().registry.all()
     }
 
     /// Takes a place for a connection, unless `limit` is reached or a drain has begun. `control` is given
@@ -204,35 +205,31 @@ impl Connections {
         if !self.is_draining() && !claims.take() {
             return Err(NoPlace::FullForKey);
         }
-        let mut place = Err(NoPlace::Full);
-        // Outside, because it holds values of the user's, which are not to be dropped with the lock held.
-        let mut control = Some(control);
-        self.shared.state.send_if_modified(|state| {
-            // The flag is read while the counts are locked. So a drain either sees this connection, or the
-            // place is not given.
-            if self.is_draining() {
-                place = Err(NoPlace::Draining);
-            } else if state.registry.len() < limit {
-                let Some(control) = control.take() else { return false };
-                let control = Arc::new(control(state.begun));
-                state.begun += 1;
-                state.registry.insert(Arc::clone(&control));
-                let stats = &mut state.stats;
-                stats.active = state.registry.len();
-                stats.highest = stats.highest.max(stats.active);
-                place = Ok(control);
-            }
-            false
-        });
-        place.map(|control| Place { connections: self.clone(), control, claims })
+        let mut state = self.state();
+        // The flag is read while the counts are locked. So a drain either sees this connection, or the place is
+        // not given. `control` holds values of the user's, and is dropped when the lock is free.
+        let no_place = if self.is_draining() {
+            Some(NoPlace::Draining)
+        } else {
+            (state.registry.len() >= limit).then_some(NoPlace::Full)
+        };
+        if let Some(no_place) = no_place {
+            drop(state);
+            return Err(no_place);
+        }
+        let control = Arc::new(control(state.begun));
+        state.begun += 1;
+        state.registry.insert(Arc::clone(&control));
+        let active = state.registry.len();
+        state.stats.active = active;
+        state.stats.highest = state.stats.highest.max(active);
+        drop(state);
+        Ok(Place { connections: self.clone(), control, claims })
     }
 
-    /// Changes the counts, without waking a drain that waits for zero connections.
+    /// Changes the counts.
     pub(crate) fn count(&self, change: impl FnOnce(&mut Stats)) {
-        self.shared.state.send_if_modified(|state| {
-            change(&mut state.stats);
-            false
-        });
+        change(&mut self.state().stats);
     }
 }
 
@@ -246,7 +243,7 @@ impl fmt::Debug for Connections {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { shared } = self;
         f.debug_struct("Connections")
-            .field("active", &shared.state.borrow().stats.active)
+            .field("active", &self.active())
             .field("draining", &shared.draining.is_raised())
             .finish_non_exhaustive()
     }
@@ -281,18 +278,24 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let aborted = self.control.end();
+        // It has ended with its session, if there was one.
+        let aborted =
+            if self.control.is_open() { self.control.end() } else { self.control.aborted() };
         // Before somebody who waits for this one learns of its end. And behind a guard, because a user's key
         // may panic when it is compared.
         let claims = mem::take(&mut self.claims);
         panic::catch_unwind(AssertUnwindSafe(|| drop(claims))).ok();
-        self.connections.shared.state.send_if_modified(|state| {
-            state.registry.remove(&self.control);
-            state.stats.active = state.registry.len();
-            state.finished += usize::from(aborted.is_none());
-            state.stats.read += self.control.read();
-            state.stats.written += self.control.written();
-            state.stats.active == 0
-        });
+        let mut state = self.connections.state();
+        // The registry's share is not the last.
+        state.registry.remove(&self.control);
+        let active = state.registry.len();
+        state.stats.active = active;
+        state.finished += usize::from(aborted.is_none());
+        state.stats.read += self.control.read();
+        state.stats.written += self.control.written();
+        drop(state);
+        if active == 0 {
+            self.connections.shared.none_left.notify_waiters();
+        }
     }
 }

@@ -16,7 +16,7 @@ use super::{Connections, NoPlace, Place, control::Control};
 use crate::{
     error::{BoxError, UpgradeError, UpgradeErrorKind},
     negotiation::{Decline, protocol::Protocol},
-    observe::{OnFailure, Reason, metrics, trace},
+    observe::{self, OnFailure, Reason, metrics, trace},
 };
 
 /// Receives the reports about all requests of a layer.
@@ -157,7 +157,9 @@ impl Session {
     /// Reports that the handler receives the connection.
     pub(crate) fn switched(&self) {
         self.reported.store(SWITCHED, Relaxed);
-        self.switched.store(self.control().age_in_micros(), Relaxed);
+        if observe::REPORTS_DURATIONS {
+            self.switched.store(self.control().age_in_micros(), Relaxed);
+        }
         self.place.connections().count(|stats| stats.switched += 1);
         self.span.switched();
         metrics::outcome(self.protocol(), "switched");

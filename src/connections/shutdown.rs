@@ -132,9 +132,14 @@ impl Connections {
     /// Dropping the future loses nothing.
     pub async fn drained(&self) {
         self.draining().await;
-        let mut state = self.shared.state.subscribe();
-        // The channel cannot close: `self` has the sender.
-        state.wait_for(|state| state.stats.active == 0).await.ok();
+        loop {
+            // It hears of everything from here on, polled or not. So the count is read after this.
+            let none_left = self.shared.none_left.notified();
+            if self.active() == 0 {
+                return;
+            }
+            none_left.await;
+        }
     }
 
     /// [Drains](Self::drain), waits until all connections have ended, and aborts the rest at the
@@ -195,7 +200,7 @@ impl Connections {
     }
 
     fn finished(&self) -> usize {
-        self.shared.state.borrow().finished
+        self.state().finished
     }
 
     /// Waits until all connections have ended, while they are being told, and aborts the rest.
@@ -215,7 +220,7 @@ impl Connections {
             timeout(deadline, ended).await.ok();
         }
         let mut shutdown = {
-            let state = self.shared.state.borrow();
+            let state = self.state();
             let finished = state.finished - finished_before;
             Shutdown { finished, aborted: state.stats.active, remaining: 0 }
         };

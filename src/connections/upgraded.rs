@@ -318,7 +318,9 @@ impl AsyncRead for Upgraded {
     ) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let read = self.poll_io(cx, Waiter::Reader, |io, cx| io.poll_read(cx, buf));
-        self.control.add_read(buf.filled().len() - before);
+        if read.is_ready() {
+            self.control.add_read(buf.filled().len() - before);
+        }
         read
     }
 }

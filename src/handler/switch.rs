@@ -325,7 +325,7 @@ fn stack(protocols: &str, negotiated: &Protocol<'_>, offer: &Offered) -> Option<
     let stack: Vec<Protocol<'_>> =
         members.map(|member| member.parse().ok()).collect::<Option<_>>()?;
     let (lowest, upper) = stack.split_first()?;
-    if lowest != negotiated || !offer.allows(&stack) {
+    if lowest != negotiated || !offer.allows(negotiated, &stack) {
         return None;
     }
     let mut value = negotiated.to_string();

@@ -8,7 +8,7 @@ use std::{
 use http::{Request, Response, StatusCode, header::UPGRADE, request};
 use hyper::upgrade::OnUpgrade;
 
-use super::{Settings, deadline, offered, plain, switching::Switching, token::Token, turn_away};
+use super::{Settings, deadline, plain, switching::Switching, token::Token, turn_away};
 use crate::{
     connections::admission::Admission,
     error::UpgradeErrorKind,
@@ -50,6 +50,7 @@ impl Asked {
         on_upgrade: OnUpgrade,
         mechanism: Mechanism,
         protocol: Protocol<'static>,
+        offer: Offered,
         settings: Arc<Settings>,
     ) -> Self {
         let (mut reported, ()) = Request::new(()).into_parts();
@@ -57,7 +58,6 @@ impl Asked {
         reported.uri = head.uri.clone();
         reported.version = head.version;
         let admission = settings.admissions.ask(head);
-        let offer = offered(head, mechanism, &protocol);
         let slot = Slot::new(protocol.clone());
         head.extensions.insert(protocol);
         head.extensions.insert::<Link>(slot.link());

@@ -5,10 +5,13 @@ pub(crate) mod inner;
 pub(crate) mod sent;
 pub(crate) mod switching;
 pub(crate) mod token;
+mod until;
 
 use std::{
-    pin::pin,
+    future::Future,
+    pin::{Pin, pin},
     sync::{Arc, Weak},
+    task::{Context, Poll, Waker, ready},
     time::Duration,
 };
 
@@ -20,9 +23,13 @@ use http::{
 };
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
-use tokio::time::{Instant, timeout_at};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
 
-use self::switching::{CatchPanic, Switching};
+use self::{
+    switching::{CatchPanic, Switching, catch_panic},
+    until::until,
+};
 use crate::{
     connections::{
         NoPlace,
@@ -79,6 +86,7 @@ impl Default for Settings {
 pub(crate) struct Handshake {
     pub(crate) handler: BoxedHandler,
     pub(crate) timeout: Duration,
+    pub(crate) offer: Offered,
     pub(crate) switching: Switching,
 }
 
@@ -86,83 +94,118 @@ impl Handshake {
     /// Reads the body, asks the handler, and makes the response.
     ///
     /// `alive` can be upgraded as long as the future that this runs in is there.
-    pub(crate) async fn respond<B>(
+    pub(crate) fn respond<B>(
         self,
         head: request::Parts,
         body: B,
         length: Length,
         alive: Weak<()>,
-    ) -> Response<OwnBody>
+    ) -> impl Future<Output = Response<OwnBody>> + Send + use<B>
     where
-        B: Body,
+        B: Body + Send,
+        B::Data: Send,
         B::Error: Into<BoxError>,
     {
         let session = Arc::clone(&self.switching.session);
         let mechanism = self.switching.mechanism;
-        let deadline = deadline(self.timeout);
-        let response = session.instrument(self.decide(head, body, length, alive, deadline));
-        let aborted = || {
-            session.failed(UpgradeErrorKind::Aborted, None);
-            closing(StatusCode::SERVICE_UNAVAILABLE, mechanism)
-        };
-        session.control().unless_aborted(pin!(response)).await.unwrap_or_else(aborted)
+        let decided = session.instrument(self.decide(head, body, length, alive));
+        UnlessAborted { session, mechanism, waker: None, decided }
     }
 
-    async fn decide<B>(
+    // Not an `async fn`, which would hold its arguments twice: as captured, and as moved into its body.
+    fn decide<B>(
         self,
-        mut head: request::Parts,
+        head: request::Parts,
         body: B,
         length: Length,
         alive: Weak<()>,
-        deadline: Instant,
-    ) -> Response<OwnBody>
+    ) -> impl Future<Output = Response<OwnBody>> + Send + use<B>
     where
-        B: Body,
+        B: Body + Send,
+        B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let Self { handler, timeout: _, switching } = self;
+        let Self { handler, timeout, offer, switching } = self;
         let session = Arc::clone(&switching.session);
         let mechanism = switching.mechanism;
-        let body = read(body, length, handler.body_limit());
-        let (body, trailers) = match timeout_at(deadline, body).await {
-            Ok(Ok(read)) => read,
-            // In both cases it is not known where the body ends, so nothing after it can be read.
-            Ok(Err((status, error))) => {
-                session.failed(UpgradeErrorKind::Body, Some(error));
-                return closing(status, mechanism);
-            }
-            Err(late) => {
-                session.failed(UpgradeErrorKind::TimedOut, Some(late.into()));
-                return closing(StatusCode::REQUEST_TIMEOUT, mechanism);
-            }
-        };
-        let offer = offered(&head, mechanism, session.protocol());
-        head.extensions.insert(session.protocol().clone());
-        if let Some(trailers) = trailers {
-            head.extensions.insert(Trailers(trailers));
-        }
-        let request = Request::from_parts(head, body);
-        let decision = CatchPanic { future: async { handler.upgrade(request).await } };
-        match timeout_at(deadline, decision).await {
-            Ok(Ok(Ok(switch))) => switching.to(switch, &offer, alive, deadline),
-            Ok(Ok(Err(mut rejection))) => {
-                let (reason, error) = (rejection.take_reason(), rejection.take_error());
-                let response = rejection.finish(Some(session.protocol()), mechanism);
-                match error {
-                    None => session.rejected(response.status(), &reason),
-                    Some(error) => session.failed(UpgradeErrorKind::Upstream, Some(error)),
+        let deadline = deadline(timeout);
+        async move {
+            let (body, trailers) = if body.is_end_stream() && length.is_zero() {
+                (Bytes::new(), None)
+            } else {
+                // In a box, because there is hardly ever a body.
+                let body = Box::pin(read(body, length, handler.body_limit()));
+                match until(deadline, body).await {
+                    Ok(Ok(read)) => read,
+                    // In both cases it is not known where the body ends, so nothing after it can be read.
+                    Ok(Err((status, error))) => {
+                        session.failed(UpgradeErrorKind::Body, Some(error));
+                        return closing(status, mechanism);
+                    }
+                    Err(late) => {
+                        session.failed(UpgradeErrorKind::TimedOut, Some(late.into()));
+                        return closing(StatusCode::REQUEST_TIMEOUT, mechanism);
+                    }
                 }
-                response
+            };
+            let mut request = Request::from_parts(head, body);
+            request.extensions_mut().insert(session.protocol().clone());
+            if let Some(trailers) = trailers {
+                request.extensions_mut().insert(Trailers(trailers));
             }
-            Ok(Err(panic)) => {
-                session.failed(UpgradeErrorKind::Panicked, Some(panic));
-                plain(StatusCode::INTERNAL_SERVER_ERROR)
-            }
-            Err(late) => {
-                session.failed(UpgradeErrorKind::TimedOut, Some(late.into()));
-                plain(StatusCode::SERVICE_UNAVAILABLE)
+            let decision = match catch_panic(|| handler.upgrade(request)) {
+                Ok(decision) => until(deadline, CatchPanic { future: decision }).await,
+                Err(panic) => Ok(Err(panic)),
+            };
+            match decision {
+                Ok(Ok(Ok(switch))) => switching.to(switch, &offer, alive, deadline),
+                Ok(Ok(Err(mut rejection))) => {
+                    let (reason, error) = (rejection.take_reason(), rejection.take_error());
+                    let response = rejection.finish(Some(session.protocol()), mechanism);
+                    match error {
+                        None => session.rejected(response.status(), &reason),
+                        Some(error) => session.failed(UpgradeErrorKind::Upstream, Some(error)),
+                    }
+                    response
+                }
+                Ok(Err(panic)) => {
+                    session.failed(UpgradeErrorKind::Panicked, Some(panic));
+                    plain(StatusCode::INTERNAL_SERVER_ERROR)
+                }
+                Err(late) => {
+                    session.failed(UpgradeErrorKind::TimedOut, Some(late.into()));
+                    plain(StatusCode::SERVICE_UNAVAILABLE)
+                }
             }
         }
+    }
+}
+
+pin_project! {
+    /// Makes the response of a handshake, or another one if the connection is aborted before.
+    struct UnlessAborted<F> {
+        session: Arc<Session>,
+        mechanism: Mechanism,
+        waker: Option<Waker>,
+        #[pin]
+        decided: F,
+    }
+}
+
+impl<F> Future for UnlessAborted<F>
+where
+    F: Future<Output = Response<OwnBody>>,
+{
+    type Output = Response<OwnBody>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let control = this.session.control();
+        let decided = ready!(control.poll_unless_aborted(cx, this.decided, this.waker));
+        Poll::Ready(decided.unwrap_or_else(|| {
+            this.session.failed(UpgradeErrorKind::Aborted, None);
+            closing(StatusCode::SERVICE_UNAVAILABLE, *this.mechanism)
+        }))
     }
 }
 
@@ -217,14 +260,6 @@ pub(crate) struct Trailers(
     #[cfg_attr(not(feature = "h2c"), expect(dead_code, reason = "h2c alone reads them"))]
     pub(crate) HeaderMap,
 );
-
-/// Returns the offer that a switch is held to.
-fn offered(head: &request::Parts, mechanism: Mechanism, protocol: &Protocol<'_>) -> Offered {
-    match mechanism {
-        Mechanism::Upgrade => Offered::new(&head.headers),
-        Mechanism::ExtendedConnect => Offered::only(protocol),
-    }
-}
 
 /// When a handshake that begins now has to be over.
 fn deadline(timeout: Duration) -> Instant {

@@ -2,7 +2,7 @@
 
 use std::{
     any::Any,
-    future::Future,
+    future::{Future, poll_fn},
     panic::{self, AssertUnwindSafe},
     pin::{Pin, pin},
     sync::{Arc, Weak},
@@ -15,14 +15,12 @@ use http::{
 };
 use hyper::upgrade::OnUpgrade;
 use pin_project_lite::pin_project;
-use tokio::{
-    sync::oneshot,
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     sent::{Departure, Fate},
     token::Token,
+    until::until,
 };
 use crate::{
     connect,
@@ -113,9 +111,9 @@ impl Switching {
 async fn connection(session: Arc<Session>, sent: Sent, deadline: Instant, watches: bool, run: Run) {
     // Pinned here, because a future that is handed to another `async fn` is held twice, and
     // these are held as long as the connection.
-    let connection = pin!(CatchPanic {
+    let mut connection = pin!(CatchPanic {
         future: async {
-            let io = timeout_at(deadline, hand_over(sent)).await;
+            let io = until(deadline, hand_over(sent)).await;
             let io = io.map_err(|late| (UpgradeErrorKind::TimedOut, Some(late.into())))??;
             session.switched();
             if watches {
@@ -126,7 +124,9 @@ async fn connection(session: Arc<Session>, sent: Sent, deadline: Instant, watche
             run(io).await.map_err(|error| (UpgradeErrorKind::Handler, Some(error)))
         }
     });
-    let (kind, source) = match session.control().unless_aborted(connection).await {
+    let (control, mut waker) = (session.control(), None);
+    let ended = poll_fn(|cx| control.poll_unless_aborted(cx, connection.as_mut(), &mut waker));
+    let (kind, source) = match ended.await {
         Some(Ok(Ok(()))) => return,
         Some(Ok(Err(failure))) => failure,
         Some(Err(panic)) => (UpgradeErrorKind::Panicked, Some(panic)),
@@ -186,11 +186,16 @@ where
         let future = self.project().future;
         // The future is not polled again after a panic, so nobody sees what it may have left
         // broken.
-        match panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        match catch_panic(|| future.poll(cx)) {
             Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(panic_message(&*payload))),
+            Err(message) => Poll::Ready(Err(message)),
         }
     }
+}
+
+/// Calls a function. A panic in it becomes an error that holds the panic's message.
+pub(super) fn catch_panic<T>(function: impl FnOnce() -> T) -> Result<T, BoxError> {
+    panic::catch_unwind(AssertUnwindSafe(function)).map_err(|payload| panic_message(&*payload))
 }
 
 /// The text that a panic was called with.

@@ -104,7 +104,8 @@ where
         let bodies = this.bodies;
         match this.route.project() {
             RouteProj::Forward { inner } => {
-                Poll::Ready(ready!(inner.poll(cx)).map(|it| it.map(|body| bodies.inner(body))))
+                let response = ready!(inner.poll(cx))?;
+                Poll::Ready(Ok(response.map(|body| bodies.inner(body))))
             }
             RouteProj::Watched { watched } => {
                 let watched = watched.as_mut().project();

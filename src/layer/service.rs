@@ -20,7 +20,7 @@ use crate::{
     connections::NoPlace,
     error::BoxError,
     handshake::{self, Handshake, inner::Asked, switching::Switching, token::Token},
-    negotiation::{self, Decline, Mechanism, length::Length},
+    negotiation::{self, Choice, Decline, Mechanism, Offered, length::Length},
 };
 
 /// A [`Service`] that hands requests that offer a registered protocol to its handler, and all
@@ -139,8 +139,8 @@ impl<S, M> Upgrade<S, M> {
                 negotiation::choose(&head, length, &config.registrations, config.preference),
             ),
         };
-        config.policies.offered(mechanism, choice.as_ref().ok().map(|(_, protocol, _)| protocol));
-        let (registration, protocol, length) = match choice {
+        config.policies.offered(mechanism, choice.as_ref().ok().map(|choice| &choice.protocol));
+        let Choice { candidate: registration, protocol, is_only, body: length } = match choice {
             Ok(choice) => choice,
             Err(decline) => return self.decline(decline, head, body),
         };
@@ -152,7 +152,8 @@ impl<S, M> Upgrade<S, M> {
             let protocol = protocol.into_owned();
             let settings = Arc::clone(&config.handshakes);
             config.policies.prepare_asked(&mut head, mechanism, &protocol);
-            let asked = Asked::new(&mut head, on_upgrade, mechanism, protocol, settings);
+            let offer = Offered::new(&head.headers, is_only);
+            let asked = Asked::new(&mut head, on_upgrade, mechanism, protocol, offer, settings);
             let advertise = config.policies.advertises_to(&head).then(|| Arc::clone(&self.config));
             let inner = self.inner.call(Request::from_parts(head, body));
             return Route::watched(inner, Some(asked), advertise);
@@ -175,6 +176,7 @@ impl<S, M> Upgrade<S, M> {
         let handshake = Handshake {
             handler: handler.clone(),
             timeout: settings.timeout,
+            offer: Offered::new(&head.headers, is_only),
             switching: Switching {
                 on_upgrade,
                 token: head.extensions.remove::<Token>().filter(Token::is_valid),

@@ -6,12 +6,18 @@ use http::{
 };
 
 use super::{
+    only,
     protocol::{Protocol, is_token},
     visit_members,
 };
 
 /// Whether the `Connection` header is well-formed and has this option (RFC 9110 §7.6.1).
 pub(crate) fn names_connection_option(headers: &HeaderMap, option: &str) -> bool {
+    // Nearly every client that upgrades sends this and nothing else.
+    if only(headers, CONNECTION).is_some_and(|value| value.eq_ignore_ascii_case(option.as_bytes()))
+    {
+        return true;
+    }
     let mut named = false;
     let well_formed = visit_members(headers, CONNECTION, |member| {
         named |= member.eq_ignore_ascii_case(option.as_bytes());

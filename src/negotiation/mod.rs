@@ -70,8 +70,17 @@ pub(crate) enum Decline {
     Capacity,
 }
 
-/// A candidate that takes a request, the protocol to switch to, and the length of the request's body.
-pub(crate) type Choice<'c, 'a, C> = (&'c C, Protocol<'a>, Length);
+/// The candidate that takes a request.
+#[derive(Debug)]
+pub(crate) struct Choice<'c, 'a, C> {
+    pub(crate) candidate: &'c C,
+    /// The protocol to switch to.
+    pub(crate) protocol: Protocol<'a>,
+    /// Whether the client offers no other.
+    pub(crate) is_only: bool,
+    /// How long the body of the request is.
+    pub(crate) body: Length,
+}
 
 /// Finds the candidate for what the `Upgrade` header of a request offers.
 ///
@@ -95,9 +104,15 @@ where
     if !names_connection_option(&head.headers, "upgrade") {
         return Err(Decline::Connection);
     }
-    let mut offers = [Offer::NONE; MEMBERS];
-    let offers =
-        parse_offers(head.headers.get_all(UPGRADE), &mut offers).ok_or(Decline::Upgrade)?;
+    // Most clients offer one protocol. To fill the array takes longer than to parse that.
+    let (one, mut many);
+    let offers = if let Some(offer) = only(&head.headers, UPGRADE).and_then(Offer::parse) {
+        one = [offer];
+        &one[..]
+    } else {
+        many = [Offer::NONE; MEMBERS];
+        parse_offers(head.headers.get_all(UPGRADE), &mut many).ok_or(Decline::Upgrade)?
+    };
     if offers.is_empty() {
         return Err(Decline::Upgrade);
     }
@@ -151,7 +166,7 @@ where
             decline = Decline::Unaccepted;
             return None;
         }
-        Some((candidate, protocol, body))
+        Some(Choice { candidate, protocol, is_only: offers.len() == 1, body })
     };
     let choice = match preference {
         Preference::Client => offers
@@ -164,47 +179,49 @@ where
     choice.ok_or(decline)
 }
 
-/// The `Upgrade` headers of a request, which its 101 is held to. There is nearly always one.
+/// The offers of a request, which its 101 is held to.
 #[derive(Debug)]
-pub(crate) struct Offered {
-    first: Option<HeaderValue>,
-    others: Vec<HeaderValue>,
+pub(crate) enum Offered {
+    /// Nothing but the protocol that was agreed on.
+    Agreed,
+    /// The values of `Upgrade`.
+    Listed(Vec<HeaderValue>),
 }
 
 impl Offered {
-    pub(crate) fn new(headers: &HeaderMap) -> Self {
-        let mut values = headers.get_all(UPGRADE).iter().cloned();
-        Self { first: values.next(), others: values.collect() }
+    /// `is_only` says that the protocol that was agreed on is all that the client offers.
+    pub(crate) fn new(headers: &HeaderMap, is_only: bool) -> Self {
+        if is_only {
+            return Self::Agreed;
+        }
+        Self::Listed(headers.get_all(UPGRADE).iter().cloned().collect())
     }
 
-    /// The offer of an extended CONNECT, which is the protocol that was agreed on.
-    pub(crate) fn only(protocol: &Protocol<'_>) -> Self {
-        Self { first: Some(protocol.to_header_value()), others: Vec::new() }
-    }
-
-    /// Whether the 101 may name each of these protocols.
-    pub(crate) fn allows(&self, protocols: &[Protocol<'_>]) -> bool {
-        all_offered(self.first.iter().chain(&self.others), protocols)
+    /// Whether the 101 may name each of these protocols besides the one that was agreed on.
+    ///
+    /// RFC 9110 §7.8 allows only protocols that were offered. The exception is `HTTP/1.1` after `TLS`: RFC
+    /// 2817 §3.3 names both, although the upper one does not change.
+    pub(crate) fn allows(&self, agreed: &Protocol<'_>, protocols: &[Protocol<'_>]) -> bool {
+        protocols.iter().enumerate().all(|(index, protocol)| {
+            let above_tls = index > 0 && protocols[index - 1].name().eq_ignore_ascii_case("TLS");
+            (above_tls && protocol.is_offered_by(Offer::HTTP_11))
+                || protocol == agreed
+                || match self {
+                    Self::Agreed => false,
+                    Self::Listed(values) => is_offered(values, protocol),
+                }
+        })
     }
 }
 
-/// Whether a 101 to a request with these `Upgrade` headers may name each of these protocols.
-///
-/// RFC 9110 §7.8 allows only protocols that were offered. The exception is `HTTP/1.1` after `TLS`: RFC
-/// 2817 §3.3 names both, although the upper one does not change.
-pub(crate) fn all_offered<'a>(
+/// Whether a well-formed list of offers has a protocol.
+pub(crate) fn is_offered<'a>(
     upgrade: impl IntoIterator<Item = &'a HeaderValue>,
-    protocols: &[Protocol<'_>],
+    protocol: &Protocol<'_>,
 ) -> bool {
     let mut offers = [Offer::NONE; MEMBERS];
-    let Some(offers) = parse_offers(upgrade, &mut offers) else {
-        return false;
-    };
-    protocols.iter().enumerate().all(|(index, protocol)| {
-        let above_tls = index > 0 && protocols[index - 1].name().eq_ignore_ascii_case("TLS");
-        let is_http_11 = protocol.is_offered_by(Offer::HTTP_11);
-        (above_tls && is_http_11) || offers.iter().any(|&offer| protocol.is_offered_by(offer))
-    })
+    parse_offers(upgrade, &mut offers)
+        .is_some_and(|offers| offers.iter().any(|&offer| protocol.is_offered_by(offer)))
 }
 
 /// Whether hyper will send the 100 that has to precede the 101 (RFC 9110 §7.8).
@@ -243,6 +260,13 @@ fn parse_offers<'m, 'a>(
         Some(())
     })?;
     Some(&members[..len])
+}
+
+/// Returns the value of a header that has one, unless it is over the limit of a list.
+fn only(headers: &HeaderMap, name: HeaderName) -> Option<&[u8]> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next().filter(|value| value.len() <= BYTES)?;
+    values.next().is_none().then_some(value.as_bytes())
 }
 
 /// Calls `visit` with each non-empty member of a list header, over all its values (RFC 9110 §5.3 and

@@ -1,6 +1,6 @@
 //! Protocols in an `Upgrade` header, and the patterns that handlers are registered with.
 
-use std::{borrow::Cow, error::Error, fmt, hash, str::FromStr};
+use std::{error::Error, fmt, hash, str::FromStr, sync::Arc};
 
 use http::HeaderValue;
 
@@ -31,39 +31,67 @@ use http::HeaderValue;
 /// assert!("TLS/".parse::<Protocol>().is_err());
 /// # Ok::<(), tower_upgrade::InvalidProtocol>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Protocol<'a> {
-    name: Cow<'a, str>,
-    version: Option<Cow<'a, str>>,
+    spelling: Arc<Spelling>,
+    /// In place of the spelling's.
+    version: Option<&'a str>,
+}
+
+/// The text of a protocol. A registration's is shared by its connections.
+struct Spelling {
+    name: Box<str>,
+    version: Option<Box<str>>,
+    /// The same as a value of `Upgrade`.
+    value: HeaderValue,
+}
+
+impl Spelling {
+    /// Both texts are tokens.
+    fn new(name: &str, version: Option<&str>) -> Self {
+        let value = match version {
+            Some(version) => HeaderValue::try_from(format!("{name}/{version}")),
+            None => HeaderValue::try_from(name),
+        };
+        let value = value.expect("tokens and a slash make a header value");
+        Self { name: name.into(), version: version.map(Into::into), value }
+    }
 }
 
 impl Protocol<'_> {
     /// Returns the name, spelled as in the registration or in the text that was parsed.
     pub fn name(&self) -> &str {
-        &self.name
+        &self.spelling.name
     }
 
     /// Returns the version, if the protocol has one.
     pub fn version(&self) -> Option<&str> {
-        self.version.as_deref()
+        self.version.or(self.spelling.version.as_deref())
     }
 
     /// Returns the protocol with its own copy of the text.
     pub fn into_owned(self) -> Protocol<'static> {
-        Protocol {
-            name: Cow::Owned(self.name.into_owned()),
-            version: self.version.map(|version| Cow::Owned(version.into_owned())),
-        }
+        let spelling = match self.version {
+            None => self.spelling,
+            version => Arc::new(Spelling::new(&self.spelling.name, version)),
+        };
+        Protocol { spelling, version: None }
     }
 
     pub(crate) fn to_header_value(&self) -> HeaderValue {
-        HeaderValue::try_from(self.to_string()).expect("tokens and a slash make a header value")
+        match self.version {
+            None => self.spelling.value.clone(),
+            version => Spelling::new(self.name(), version).value,
+        }
     }
 
     /// Whether `offer` is this protocol.
     pub(crate) fn is_offered_by(&self, offer: Offer<'_>) -> bool {
-        self.name.as_bytes().eq_ignore_ascii_case(offer.name)
-            && self.version().map(str::as_bytes) == offer.version
+        self.is_named_by(offer) && self.version().map(str::as_bytes) == offer.version
+    }
+
+    fn is_named_by(&self, offer: Offer<'_>) -> bool {
+        self.name().as_bytes().eq_ignore_ascii_case(offer.name)
     }
 }
 
@@ -81,26 +109,32 @@ impl FromStr for Protocol<'static> {
             Some((name, version)) => (name, Some(version)),
             None => (text, None),
         };
-        Ok(Self {
-            name: Cow::Owned(name.into()),
-            version: version.map(|version| Cow::Owned(version.into())),
-        })
+        Ok(Self { spelling: Arc::new(Spelling::new(name, version)), version: None })
     }
 }
 
 impl fmt::Display for Protocol<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)?;
-        match &self.version {
+        f.write_str(self.name())?;
+        match self.version() {
             Some(version) => write!(f, "/{version}"),
             None => Ok(()),
         }
     }
 }
 
+impl fmt::Debug for Protocol<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Protocol")
+            .field("name", &self.name())
+            .field("version", &self.version())
+            .finish()
+    }
+}
+
 impl PartialEq<Protocol<'_>> for Protocol<'_> {
     fn eq(&self, other: &Protocol<'_>) -> bool {
-        self.name.eq_ignore_ascii_case(&other.name) && self.version == other.version
+        self.name().eq_ignore_ascii_case(other.name()) && self.version() == other.version()
     }
 }
 
@@ -108,12 +142,12 @@ impl Eq for Protocol<'_> {}
 
 impl hash::Hash for Protocol<'_> {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
-        for byte in self.name.bytes() {
+        for byte in self.name().bytes() {
             state.write_u8(byte.to_ascii_lowercase());
         }
         // No token has the byte 0xff, so no two protocols write the same sequence.
         state.write_u8(0xff);
-        self.version.hash(state);
+        self.version().hash(state);
     }
 }
 
@@ -171,37 +205,28 @@ impl<'a> Offer<'a> {
 /// The protocols that a handler is registered for.
 #[derive(Clone, Debug)]
 pub(crate) struct Pattern {
-    name: Box<str>,
-    version: VersionRule,
-}
-
-#[derive(Clone, Debug)]
-enum VersionRule {
-    Absent,
-    Exactly(Box<str>),
-    /// Any version, or none.
-    Any,
+    /// Without a version if `any_version` is set.
+    protocol: Protocol<'static>,
+    /// It matches any version, or none.
+    any_version: bool,
 }
 
 impl Pattern {
     /// Parses `name`, `name/version` or `name/*`.
     pub(crate) fn parse(text: &str) -> Result<Self, InvalidProtocol> {
         let protocol: Protocol<'static> = text.parse()?;
-        Ok(Self {
-            version: match protocol.version() {
-                None => VersionRule::Absent,
-                // An asterisk is a token, and so a valid version, but no protocol has it.
-                Some("*") => VersionRule::Any,
-                Some(version) => VersionRule::Exactly(version.into()),
-            },
-            name: protocol.name().into(),
-        })
+        // An asterisk is a token, and so a valid version, but no protocol has it.
+        if protocol.version() == Some("*") {
+            let spelling = Arc::new(Spelling::new(protocol.name(), None));
+            return Ok(Self { protocol: Protocol { spelling, version: None }, any_version: true });
+        }
+        Ok(Self { protocol, any_version: false })
     }
 
     /// Returns the spelling that clients send, if this pattern misspells a well-known protocol.
     pub(crate) fn misspells(&self) -> Option<&'static str> {
-        let is = |name| self.name.eq_ignore_ascii_case(name);
-        let has_version = matches!(self.version, VersionRule::Exactly(_));
+        let is = |name| self.protocol.name().eq_ignore_ascii_case(name);
+        let has_version = self.protocol.version().is_some();
         if is("ws") || is("wss") || (is("websocket") && has_version) {
             // WebSocket has its version in `Sec-WebSocket-Version` (RFC 6455 §4.1).
             Some("websocket")
@@ -216,11 +241,7 @@ impl Pattern {
     /// Returns the protocol as a server lists it. No list can name every version, so a pattern for any
     /// version is listed without one.
     pub(super) fn listed(&self) -> Protocol<'static> {
-        let version = match &self.version {
-            VersionRule::Absent | VersionRule::Any => None,
-            VersionRule::Exactly(version) => Some(Cow::Owned(version.clone().into())),
-        };
-        Protocol { name: Cow::Owned(self.name.clone().into()), version }
+        self.protocol.clone()
     }
 
     /// Returns the protocol to agree on if the offer matches this pattern.
@@ -228,39 +249,41 @@ impl Pattern {
     /// The name is spelled as registered. Only a version can be text of the client, and it is a checked
     /// token. RFC 9110 §7.8 matches names case-insensitively and has no rule for versions, so versions
     /// match exactly.
-    pub(crate) fn protocol<'a>(&'a self, offer: Offer<'a>) -> Option<Protocol<'a>> {
-        if !self.name.as_bytes().eq_ignore_ascii_case(offer.name) {
+    pub(crate) fn protocol<'a>(&self, offer: Offer<'a>) -> Option<Protocol<'a>> {
+        let protocol = &self.protocol;
+        let version = if self.any_version && protocol.is_named_by(offer) {
+            offer.version.map(std::str::from_utf8).transpose().ok()?
+        } else if protocol.is_offered_by(offer) {
+            None
+        } else {
             return None;
-        }
-        let version = match (&self.version, offer.version) {
-            (VersionRule::Absent | VersionRule::Any, None) => None,
-            (VersionRule::Exactly(version), Some(offered)) if version.as_bytes() == offered => {
-                Some(Cow::Borrowed(&**version))
-            }
-            (VersionRule::Any, Some(offered)) => {
-                Some(Cow::Borrowed(std::str::from_utf8(offered).ok()?))
-            }
-            (VersionRule::Absent | VersionRule::Exactly(_), _) => return None,
         };
-        Some(Protocol { name: Cow::Borrowed(&self.name), version })
+        Some(Protocol { version, ..protocol.clone() })
     }
 }
 
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.name)?;
-        match &self.version {
-            VersionRule::Absent => Ok(()),
-            VersionRule::Exactly(version) => write!(f, "/{version}"),
-            VersionRule::Any => f.write_str("/*"),
-        }
+        self.protocol.fmt(f)?;
+        f.write_str(if self.any_version { "/*" } else { "" })
     }
 }
 
 /// Whether these bytes are a token (RFC 9110 §5.6.2).
 pub(crate) fn is_token(bytes: &[u8]) -> bool {
-    !bytes.is_empty() && bytes.iter().all(|&byte| is_token_character(byte))
+    !bytes.is_empty() && bytes.iter().all(|&byte| TOKEN_CHARACTERS[usize::from(byte)])
 }
+
+/// A table, because each byte of each offer is looked up.
+static TOKEN_CHARACTERS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut byte = 0;
+    while byte < u8::MAX {
+        table[byte as usize] = is_token_character(byte);
+        byte += 1;
+    }
+    table
+};
 
 const fn is_token_character(byte: u8) -> bool {
     matches!(

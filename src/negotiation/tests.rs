@@ -73,8 +73,7 @@ impl Question<'_> {
         };
         let candidates: Vec<_> = self.registered.iter().map(register).collect();
         let choice = choose(head, || self.body, &candidates, self.preference).ok();
-        let choice =
-            choice.map(|(winner, protocol, _)| (winner.pattern.to_string(), protocol.to_string()));
+        let choice = choice.map(|it| (it.candidate.pattern.to_string(), it.protocol.to_string()));
         (choice, log.take())
     }
 

@@ -14,6 +14,10 @@ use std::{
 
 use crate::error::UpgradeError;
 
+/// Whether anybody hears how long a connection was open. To read the clock takes longer than most that is
+/// done for a connection.
+pub(crate) const REPORTS_DURATIONS: bool = cfg!(any(feature = "metrics", feature = "tracing"));
+
 /// The reason for a rejection, for logs and metrics. The client does not see it.
 #[derive(Clone, Debug, Default)]
 #[cfg_attr(not(feature = "tracing"), allow(dead_code, reason = "only logs read the other fields"))]

@@ -22,9 +22,9 @@ pub(super) fn check(
     let is_http_2 = head.version == Version::HTTP_2 || connect::protocol(head).is_some();
     check_method(head, is_http_2)?;
     check_host(head, is_http_2)?;
-    let version = single(headers, VERSION)?;
+    let version = single(headers, &VERSION)?;
     if !is_version(version) {
-        return Err(malformed(VERSION));
+        return Err(malformed(&VERSION));
     }
     if version != b"13" {
         // RFC 6455 §4.4, and RFC 9110 §15.5.22.
@@ -63,11 +63,11 @@ fn check_method(head: &request::Parts, is_http_2: bool) -> Result<(), Rejection>
 /// §8.3.1.
 fn check_host(head: &request::Parts, is_http_2: bool) -> Result<(), Rejection> {
     let Some(authority) = head.uri.authority().filter(|_| is_http_2) else {
-        let host = single(&head.headers, HOST)?;
-        return host::parse(host).map(drop).ok_or_else(|| malformed(HOST));
+        let host = single(&head.headers, &HOST)?;
+        return if host::is_valid(host) { Ok(()) } else { Err(malformed(&HOST)) };
     };
     let authority =
-        host::parse(authority.as_str().as_bytes()).ok_or_else(|| malformed(AUTHORITY))?;
+        host::parse(authority.as_str().as_bytes()).ok_or_else(|| malformed(&AUTHORITY))?;
     let mut hosts = head.headers.get_all(header::HOST).iter();
     let Some(host) = hosts.next() else {
         return Ok(());
@@ -79,23 +79,23 @@ fn check_host(head: &request::Parts, is_http_2: bool) -> Result<(), Rejection> {
         host.host().eq_ignore_ascii_case(authority.0.host())
             && port.or(default_port) == authority.1.or(default_port)
     });
-    if is_same { Ok(()) } else { Err(malformed(HOST)) }
+    if is_same { Ok(()) } else { Err(malformed(&HOST)) }
 }
 
 /// Checks the key. Returns the value of `Sec-WebSocket-Accept`.
 fn check_key(headers: &HeaderMap) -> Result<HeaderValue, Rejection> {
-    let key = single(headers, KEY)?;
-    if key::is_key(key) { Ok(key::accept(key)) } else { Err(malformed(KEY)) }
+    let key = single(headers, &KEY)?;
+    if key::is_key(key) { Ok(key::accept(key)) } else { Err(malformed(&KEY)) }
 }
 
 /// The rejection of a malformed `Sec-WebSocket-Extensions`.
 pub(super) fn malformed_extensions() -> Rejection {
-    malformed(EXTENSIONS)
+    malformed(&EXTENSIONS)
 }
 
 /// The value of a header that has to be there once, without surrounding whitespace.
-fn single(headers: &HeaderMap, header: Header) -> Result<&[u8], Rejection> {
-    let mut lines = headers.get_all(header.name).iter();
+fn single<'h>(headers: &'h HeaderMap, header: &Header) -> Result<&'h [u8], Rejection> {
+    let mut lines = headers.get_all(&header.key).iter();
     match (lines.next(), lines.next()) {
         (Some(line), None) => Ok(line.as_bytes().trim_ascii()),
         _ => Err(reject(
@@ -119,7 +119,7 @@ fn is_version(value: &[u8]) -> bool {
     }
 }
 
-fn malformed(header: Header) -> Rejection {
+fn malformed(header: &Header) -> Rejection {
     let why = format!("{} is malformed", header.name);
     reject(header.reason, StatusCode::BAD_REQUEST, &why, &[])
 }
@@ -141,15 +141,23 @@ fn reject(
 }
 
 /// A header that is checked.
-#[derive(Clone, Copy)]
 struct Header {
+    /// Its name in texts.
     name: &'static str,
     /// Its word in logs and metrics.
     reason: &'static str,
+    key: HeaderName,
 }
 
-const HOST: Header = Header { name: "Host", reason: "host" };
-const AUTHORITY: Header = Header { name: ":authority", reason: "host" };
-const VERSION: Header = Header { name: "Sec-WebSocket-Version", reason: "version" };
-const KEY: Header = Header { name: "Sec-WebSocket-Key", reason: "key" };
-const EXTENSIONS: Header = Header { name: "Sec-WebSocket-Extensions", reason: "extensions" };
+// No constants, of which each use would be a copy.
+static HOST: Header = Header { name: "Host", reason: "host", key: header::HOST };
+static AUTHORITY: Header = Header { name: ":authority", reason: "host", key: header::HOST };
+static VERSION: Header =
+    Header { name: "Sec-WebSocket-Version", reason: "version", key: header::SEC_WEBSOCKET_VERSION };
+static KEY: Header =
+    Header { name: "Sec-WebSocket-Key", reason: "key", key: header::SEC_WEBSOCKET_KEY };
+static EXTENSIONS: Header = Header {
+    name: "Sec-WebSocket-Extensions",
+    reason: "extensions",
+    key: header::SEC_WEBSOCKET_EXTENSIONS,
+};

@@ -54,8 +54,7 @@ fn another_handler_may_take_a_longer_body() {
     ] {
         for preference in [Preference::Client, Preference::Server] {
             let choice = choose(&head, || Some(body), &candidates, preference).ok();
-            let choice =
-                choice.map(|(winner, protocol, _)| (protocol.to_string(), winner.body_limit));
+            let choice = choice.map(|it| (it.protocol.to_string(), it.candidate.body_limit));
             let expected = expected.map(|(protocol, limit)| (protocol.to_owned(), limit));
             assert_eq!(choice, expected, "{body:?}");
         }
@@ -198,12 +197,13 @@ fn only_what_was_offered_may_be_switched_to() {
     for (text, stack, allowed) in rows {
         let protocols: Vec<Protocol<'_>> =
             stack.iter().map(|protocol| protocol.parse().unwrap()).collect();
-        let headers = headers(text.as_bytes());
-        assert_eq!(
-            all_offered(headers.get_all(UPGRADE), &protocols),
-            allowed,
-            "{text:?} {stack:?}"
-        );
+        let offered = Offered::new(&headers(text.as_bytes()), false);
+        let another = "another".parse().unwrap();
+        assert_eq!(offered.allows(&another, &protocols), allowed, "{text:?} {stack:?}");
+        // The only offer need not be kept.
+        if let Ok(only) = text.trim_start_matches("upgrade: ").parse() {
+            assert_eq!(Offered::Agreed.allows(&only, &protocols), allowed, "{text:?} {stack:?}");
+        }
     }
 }
 
@@ -218,7 +218,7 @@ fn check_limit(values: &[String], within: bool) {
     let offer = head("connection: upgrade\n".to_owned() + &headers_of("upgrade"));
     assert_eq!(QUESTION.answer(&offer).is_some(), within, "upgrade: {note}");
     let foo = "foo".parse().unwrap();
-    assert_eq!(all_offered(offer.headers.get_all(UPGRADE), &[foo]), within, "upgrade: {note}");
+    assert_eq!(is_offered(offer.headers.get_all(UPGRADE), &foo), within, "upgrade: {note}");
 
     let options = headers(headers_of("connection").as_bytes());
     assert_eq!(names_connection_option(&options, "foo"), within, "connection: {note}");

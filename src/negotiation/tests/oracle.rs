@@ -163,6 +163,6 @@ proptest! {
         drop(question.ask(&head));
         let _ = names_connection_option(&head.headers, &option);
         let stack = ["TLS".parse().unwrap(), "HTTP/1.1".parse().unwrap()];
-        let _ = Offered::new(&head.headers).allows(&stack);
+        let _ = Offered::new(&head.headers, false).allows(&stack[0], &stack);
     }
 }
