@@ -5,15 +5,12 @@
 //! cargo bench --bench forwarded
 //! ```
 //!
-//! For a figure that does not depend on other load of the machine, count instructions. With the
-//! argument `bare`, `layer` or `outermost`, optionally followed by `offer`, the program serves that side
-//! once, for a tool like callgrind.
+//! `benches/instructions.sh` has a figure that does not depend on other load of the machine.
 #![allow(clippy::print_stdout, reason = "a benchmark talks to its reader")]
 #![allow(clippy::unwrap_used, reason = "a benchmark that cannot go on should stop")]
 
 use std::{
     convert::Infallible,
-    env,
     time::{Duration, Instant},
 };
 
@@ -44,29 +41,15 @@ fn main() {
     let bare = |request| runtime.block_on(serve(inner, request));
     let layered = |request| runtime.block_on(serve(layer.layer(inner), request));
 
-    let certain = |request| {
-        let service = UpgradeLayer::outermost().layer(layer.layer(inner));
-        runtime.block_on(serve(service, request))
-    };
-
-    let request = if env::args().nth(2).is_some() { OFFER } else { PLAIN };
-    match env::args().nth(1).as_deref() {
-        Some("bare") => drop(bare(request)),
-        Some("layer") => drop(layered(request)),
-        Some("outermost") => drop(certain(request)),
-        _ => {
-            for (name, request) in [("no offer", PLAIN), ("an offer that no handler takes", OFFER)]
-            {
-                let mut ratios: Vec<f64> = (0..PAIRS)
-                    .map(|_| {
-                        let bare = bare(request);
-                        layered(request).as_secs_f64() / bare.as_secs_f64()
-                    })
-                    .collect();
-                ratios.sort_by(f64::total_cmp);
-                println!("{name}: {:.3} of bare hyper's time", ratios[PAIRS / 2]);
-            }
-        }
+    for (name, request) in [("no offer", PLAIN), ("an offer that no handler takes", OFFER)] {
+        let mut ratios: Vec<f64> = (0..PAIRS)
+            .map(|_| {
+                let bare = bare(request);
+                layered(request).as_secs_f64() / bare.as_secs_f64()
+            })
+            .collect();
+        ratios.sort_by(f64::total_cmp);
+        println!("{name}: {:.3} of bare hyper's time", ratios[PAIRS / 2]);
     }
 }
 

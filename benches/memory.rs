@@ -11,9 +11,6 @@
 //! cargo bench --bench memory
 //! cargo bench --bench memory --all-features
 //! ```
-//!
-//! For the instructions of a handshake, run the program under callgrind with the argument `bare` or `layer`:
-//! it then serves that side once, and nothing else.
 #![allow(clippy::print_stdout, reason = "a measurement talks to its reader")]
 #![allow(missing_docs, reason = "nothing is exported")]
 
@@ -51,12 +48,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let layer = UpgradeLayer::new()
         .on("quiet", |_request: Request<Bytes>| async { Switch::to(|io: Upgraded| quiet(io)) });
-    match std::env::args().nth(1).as_deref() {
-        Some("bare") => return Ok(bare().map(drop)?),
-        Some("layer") => return Ok(layered(&layer).map(drop)?),
-        _ => {}
-    }
-
     let (hyper, this) = (bare()?, layered(&layer)?);
     let day = Duration::from_secs(24 * 60 * 60);
     let limited = layered(&layer.clone().max_lifetime(day).idle_timeout(day))?;
