@@ -1,0 +1,96 @@
+//! A program under measurement: started on one core, and ended with this one.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    io::{self, BufRead, BufReader},
+    net::{SocketAddr, TcpListener, TcpStream},
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+/// The core of whatever is measured. The client and the upstream are on the other one.
+pub(crate) const CORE: &str = "0";
+pub(crate) const OTHER_CORE: &str = "1";
+
+pub(crate) struct Process {
+    child: Child,
+    pub(crate) address: SocketAddr,
+}
+
+impl Process {
+    /// Starts a program that prints `listening on http://ADDRESS`.
+    pub(crate) fn announced(core: &str, command: &[&str]) -> io::Result<Self> {
+        let mut child = pinned(core, command).stdout(Stdio::piped()).spawn()?;
+        let address = child.stdout.as_mut().and_then(|stdout| {
+            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+            lines.find_map(|line| line.split_once("://")?.1.parse().ok())
+        });
+        match address {
+            Some(address) => Ok(Self { child, address }),
+            None => {
+                Err(io::Error::other(format!("{command:?} does not listen: {}", child.wait()?)))
+            }
+        }
+    }
+
+    /// Starts a program that listens on this address sooner or later.
+    pub(crate) fn at(address: SocketAddr, core: &str, command: &[&str]) -> io::Result<Self> {
+        let mut process = Self { child: pinned(core, command).spawn()?, address };
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while TcpStream::connect(address).is_err() {
+            if let Some(status) = process.child.try_wait()? {
+                return Err(io::Error::other(format!("{command:?} ended: {status}")));
+            }
+            if Instant::now() > deadline {
+                return Err(io::Error::other(format!("{command:?} does not listen")));
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        Ok(process)
+    }
+
+    /// The CPU time of all its threads, in user and kernel mode, in steps of 10 ms.
+    pub(crate) fn cpu_time(&self) -> io::Result<Duration> {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name of the program comes before, and may have spaces.
+        let (_, fields) = stat.rsplit_once(") ").unwrap_or_default();
+        let ticks: Option<u64> =
+            fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().ok()).sum();
+        // Linux says it in hundredths of a second on all machines.
+        ticks
+            .map(|ticks| Duration::from_millis(10 * ticks))
+            .ok_or(io::ErrorKind::InvalidData.into())
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // It may have ended already.
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A command on one core, which the kernel ends if this program ends without doing so.
+fn pinned(core: &str, command: &[impl AsRef<OsStr>]) -> Command {
+    let mut pinned = Command::new("taskset");
+    pinned.args(["--cpu-list", core, "setpriv", "--pdeathsig", "KILL"]).args(command);
+    pinned.stdin(Stdio::null()).stdout(Stdio::null());
+    pinned
+}
+
+/// An address that nobody listens on.
+pub(crate) fn free_address() -> io::Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+/// The first line that a program prints.
+pub(crate) fn first_line(program: &str, arguments: &[&str]) -> io::Result<String> {
+    let output = Command::new(program).args(arguments).output()?;
+    // nginx tells its version on stderr.
+    let text = if output.stdout.is_empty() { output.stderr } else { output.stdout };
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}
