@@ -10,6 +10,7 @@ need setpriv util-linux
 
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 cargo build --quiet --locked --release --all-features --example tunnel
-cargo build --quiet --locked --release --manifest-path bench/Cargo.toml --target-dir "$target/bench" --bin bench
+cargo build --quiet --locked --release --manifest-path bench/Cargo.toml \
+  --target-dir "$target/bench" --no-default-features --bin bench
 # The client and the upstream are on one core, and each proxy has the other for itself.
 taskset --cpu-list 1 "$target/bench/release/bench" tunnel "$target/release/examples/tunnel" bench/TUNNEL.md

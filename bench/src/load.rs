@@ -46,7 +46,7 @@ impl Work {
         address: SocketAddr,
         connections: u32,
         until: Until,
-        at_begin_and_end: impl Fn() -> io::Result<T>,
+        mut at_begin_and_end: impl FnMut() -> io::Result<T>,
     ) -> io::Result<(Done, [T; 2])> {
         let mut workers = Vec::new();
         for _ in 0..connections {
@@ -63,8 +63,8 @@ impl Work {
         local
             .run_until(async {
                 while let Some(ended) = running.join_next().await {
-                    let (worker, worked) = ended??;
-                    units += worked;
+                    let (worker, done) = ended??;
+                    units += done;
                     workers.push(worker);
                 }
                 Ok::<_, io::Error>(())

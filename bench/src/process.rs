@@ -3,9 +3,9 @@
 use std::{
     ffi::OsStr,
     fs,
-    io::{self, BufRead, BufReader},
+    io::{self, BufRead, BufReader, Write},
     net::{SocketAddr, TcpListener, TcpStream},
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
@@ -17,18 +17,22 @@ pub(crate) const OTHER_CORE: &str = "1";
 pub(crate) struct Process {
     child: Child,
     pub(crate) address: SocketAddr,
+    /// Kept open, because a program that prints into a closed pipe fails.
+    output: Option<BufReader<ChildStdout>>,
 }
 
 impl Process {
     /// Starts a program that prints `listening on http://ADDRESS`.
     pub(crate) fn announced(core: &str, command: &[&str]) -> io::Result<Self> {
-        let mut child = pinned(core, command).stdout(Stdio::piped()).spawn()?;
-        let address = child.stdout.as_mut().and_then(|stdout| {
-            let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
+        let mut child =
+            pinned(core, command).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut output = child.stdout.take().map(BufReader::new);
+        let address = output.as_mut().and_then(|output| {
+            let mut lines = output.lines().map_while(Result::ok);
             lines.find_map(|line| line.split_once("://")?.1.parse().ok())
         });
         match address {
-            Some(address) => Ok(Self { child, address }),
+            Some(address) => Ok(Self { child, address, output }),
             None => {
                 Err(io::Error::other(format!("{command:?} does not listen: {}", child.wait()?)))
             }
@@ -37,7 +41,7 @@ impl Process {
 
     /// Starts a program that listens on this address sooner or later.
     pub(crate) fn at(address: SocketAddr, core: &str, command: &[&str]) -> io::Result<Self> {
-        let mut process = Self { child: pinned(core, command).spawn()?, address };
+        let mut process = Self { child: pinned(core, command).spawn()?, address, output: None };
         let deadline = Instant::now() + Duration::from_secs(10);
         while TcpStream::connect(address).is_err() {
             if let Some(status) = process.child.try_wait()? {
@@ -49,6 +53,36 @@ impl Process {
             thread::sleep(Duration::from_millis(10));
         }
         Ok(process)
+    }
+
+    /// Writes an empty line to a program that was announced, and returns the numbers that it prints.
+    pub(crate) fn ask(&mut self) -> io::Result<[u64; 2]> {
+        let (Some(input), Some(output)) = (&mut self.child.stdin, &mut self.output) else {
+            return Err(io::ErrorKind::Unsupported.into());
+        };
+        input.write_all(b"\n")?;
+        let mut line = String::new();
+        output.read_line(&mut line)?;
+        let mut numbers = line.split_whitespace().map_while(|number| number.parse().ok());
+        match (numbers.next(), numbers.next()) {
+            (Some(first), Some(second)) => Ok([first, second]),
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// Ends the input of a program, which ends it.
+    pub(crate) fn end(mut self) -> io::Result<()> {
+        self.child.stdin.take();
+        self.child.wait().map(drop)
+    }
+
+    /// The memory that the process has touched, in bytes.
+    pub(crate) fn resident(&self) -> io::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let kibibytes =
+            line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
+        kibibytes.map(|kibibytes| 1024 * kibibytes).ok_or(io::ErrorKind::InvalidData.into())
     }
 
     /// The CPU time of all its threads, in user and kernel mode, in steps of 10 ms.

@@ -20,10 +20,7 @@ pub(crate) async fn compare(tunnel: &str, file: &str) -> io::Result<()> {
     let relay = Process::announced(CORE, &relay)?;
     let proxies = Proxies { upstream: &upstream, directory: &directory };
     let contenders = [
-        (
-            "`tunnel`",
-            Some(if tunnel == "none" { proxies.nginx()? } else { proxies.tunnel(tunnel)? }),
-        ),
+        ("`tunnel`", Some(proxies.tunnel(tunnel)?)),
         ("nginx", Some(proxies.nginx()?)),
         ("HAProxy", Some(proxies.haproxy("haproxy", "", "")?)),
         (
