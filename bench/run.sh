@@ -8,6 +8,7 @@ source "$(dirname "$0")/../interop/lib.sh"
 need valgrind valgrind
 need taskset util-linux
 need setpriv util-linux
+need chrt util-linux
 with_node ws@8
 
 # 10,000 connections, in the server and in the client.

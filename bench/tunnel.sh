@@ -7,6 +7,7 @@ need nginx nginx-light
 need haproxy haproxy
 need taskset util-linux
 need setpriv util-linux
+need chrt util-linux
 
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 cargo build --quiet --locked --release --all-features --example tunnel

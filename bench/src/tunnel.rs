@@ -7,11 +7,12 @@ use crate::{
     figures::{Rounds, Table, number},
     load::{Until, Work},
     machine,
-    process::{CORE, OTHER_CORE, Process, first_line, free_address},
+    process::{CORE, OTHER_CORE, Process, first_line, free_address, run_before_others},
 };
 
 /// Measures, and writes the figures to a file.
 pub(crate) async fn compare(tunnel: &str, file: &str) -> io::Result<()> {
+    let priority = run_before_others()?;
     let directory = env::temp_dir().join(format!("tunnel-{}", std::process::id()));
     fs::create_dir_all(&directory)?;
     let program = env::current_exe()?.to_string_lossy().into_owned();
@@ -36,7 +37,7 @@ pub(crate) async fn compare(tunnel: &str, file: &str) -> io::Result<()> {
     ];
     let text = format!(
         "# The tunnel beside nginx and HAProxy\n\n\
-         Written by `bench/tunnel.sh`. {}.\n\n{}\n{}",
+         Written by `bench/tunnel.sh`. {}.\n\n{} {priority}\n{}",
         machine::facts()?,
         versions()?,
         measure(&contenders, &upstream).await?
@@ -184,11 +185,11 @@ fn versions() -> io::Result<String> {
     let haproxy = first_line("haproxy", &["-v"])?;
     let (nginx, haproxy) = (nginx.rsplit('/').next(), haproxy.split(' ').nth(2));
     Ok(format!(
-        "nginx {} and HAProxy {} are Debian's. Each proxy has one thread or process, on one core; \
-         client and upstream share the other core. The proxies take turns in {ROUNDS} rounds of {} s. \
-         The cells are `median (least–greatest)`. CPU time is that of the proxy's process, user and \
-         kernel, and barely depends on other load of the machine; a rate does. Where a proxy does not use \
-         its whole core, the rate is that of the client and the upstream.\n",
+        "`tunnel` is the example of that name. nginx {} and HAProxy {} are Debian's. Each proxy has one \
+         thread or process for connections, on one core; client and upstream share the other. The proxies take \
+         turns in {ROUNDS} rounds of {} s. The cells are `median (least–greatest)`. CPU time is that of the \
+         proxy's process, user and kernel. A proxy that does not fill its core is as fast as the client and the \
+         upstream let it be: its CPU time says more than its rate.",
         nginx.unwrap_or_default(),
         haproxy.unwrap_or_default(),
         ROUND.as_secs_f64(),

@@ -13,6 +13,7 @@ use crate::{
         counts::{self, Counts, float},
         start,
     },
+    process::run_before_others,
 };
 
 /// One of the two ways.
@@ -24,16 +25,17 @@ pub(super) struct Way {
     pub(super) cost: Rounds,
 }
 
-/// Measures prior knowledge first, and then the upgrade.
-pub(super) async fn measure() -> io::Result<[Way; 2]> {
+/// Measures prior knowledge, and then the upgrade. From here on the program runs before others, of which the
+/// text says whether it does.
+pub(super) async fn measure() -> io::Result<([Way; 2], &'static str)> {
+    let instructions = [instructions(false).await?, instructions(true).await?];
+    let priority = run_before_others()?;
     let mut server = start(KEY, &[])?;
     let address = server.address;
     let mut connections =
         [Connection::prior_knowledge(address).await?, Connection::upgraded(address).await?];
-    let mut ways = [
-        Way::new("prior knowledge", instructions(false).await?),
-        Way::new("upgrade", instructions(true).await?),
-    ];
+    let mut ways =
+        [Way::new("prior knowledge", instructions[0]), Way::new("upgrade", instructions[1])];
     for (way, connection) in ways.iter_mut().zip(&mut connections) {
         connection.send(COUNTED).await?;
         let [before, _] = server.ask()?;
@@ -57,7 +59,7 @@ pub(super) async fn measure() -> io::Result<[Way; 2]> {
             way.cost.push(used.as_secs_f64() * 1e6 / f64::from(requests));
         }
     }
-    Ok(ways)
+    Ok((ways, priority))
 }
 
 impl Way {

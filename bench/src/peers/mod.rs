@@ -28,11 +28,11 @@ pub(crate) async fn compare(directory: &str, keys: &[&str]) -> io::Result<()> {
         let counts = if peer.is_counted() { Some(counts::of(peer).await?) } else { None };
         figures.push(Figures { peer, counts, memory: memory::of(peer).await? });
     }
-    let h2c = h2c::measure().await?;
+    let (h2c, priority) = h2c::measure().await?;
     let rates = rates::of(&peers).await?;
 
     let directory = Path::new(directory);
-    let text = results::page(&figures, &rates, &h2c)?;
+    let text = results::page(&figures, &rates, &h2c, priority)?;
     print!("{text}");
     fs::write(directory.join("RESULTS.md"), text)?;
     fs::write(directory.join("instructions.svg"), plot::instructions(&figures))?;

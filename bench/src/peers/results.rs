@@ -19,6 +19,7 @@ pub(super) fn page(
     figures: &[Figures],
     rates: &[Vec<Option<Rates>>],
     h2c: &[Way; 2],
+    priority: &str,
 ) -> io::Result<String> {
     let sections = [
         format!(
@@ -34,7 +35,7 @@ pub(super) fn page(
             counts(figures, |counts| counts.allocations)
         ),
         memory(figures),
-        time(figures, rates),
+        time(figures, rates, priority),
         self::h2c(h2c),
         about(figures),
     ];
@@ -84,10 +85,10 @@ fn memory(figures: &[Figures]) -> String {
     )
 }
 
-fn time(figures: &[Figures], rates: &[Vec<Option<Rates>>]) -> String {
+fn time(figures: &[Figures], rates: &[Vec<Option<Rates>>], priority: &str) -> String {
     let mut text = format!(
         "## CPU time and rates\n\n{ROUNDS} rounds of {} s, in which all servers take turns. The cells are \
-         `median (least–greatest)`. {TIME}\n",
+         `median (least–greatest)`. {priority} {TIME}\n",
         ROUND.as_secs_f64()
     );
     for (load, rates) in loads().iter().zip(rates) {
@@ -102,11 +103,13 @@ fn time(figures: &[Figures], rates: &[Vec<Option<Rates>>]) -> String {
                 number(rates.rate.median()),
             ]);
         }
-        text += &format!(
-            "\n{} connections, one in flight on each:\n\n{}",
-            load.connections,
-            table.text()
-        );
+        let connections = load.connections;
+        text.extend([
+            "\n",
+            &connections.to_string(),
+            " connections, one in flight on each:\n\n",
+            table.text(),
+        ]);
     }
     text
 }
@@ -142,7 +145,7 @@ fn h2c([prior, upgrade]: &[Way; 2]) -> String {
 fn about(figures: &[Figures]) -> String {
     let mut table = String::from("## What is compared\n\n| | |\n|---|---|\n");
     for figures in figures {
-        table += &format!("| {} | {} |\n", figures.peer.name, figures.peer.about);
+        table.extend(["| ", figures.peer.name, " | ", figures.peer.about, " |\n"]);
     }
     if !figures.iter().any(|figures| figures.peer.key == "rama") {
         table += "\nrama is left out: build with `--features rama`.\n";
@@ -167,5 +170,5 @@ connection at a time.";
 const MEMORY: &str = "Resident memory is what the process has grown by, and allocated is what its allocator has given out. \
 A buffer that was allocated and never written is in the second figure only. The kernel's memory of a socket is in neither.";
 const TIME: &str = "CPU time is that of the server's process, user and kernel, and the kernel's part is the greater one. \
-Other load of the machine hardly changes it. It does change rates, which also end where the client's core is full: a ratio \
-near 1 may only say that.";
+A server that does not fill its core is as fast as the client lets it be: then a rate near that of hyper says little, and \
+the CPU time says more.";
