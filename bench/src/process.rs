@@ -121,9 +121,9 @@ fn pinned(core: &str, command: &[impl AsRef<OsStr>]) -> Command {
 /// most. Returns a sentence for the reader of the figures.
 pub(crate) fn run_before_others() -> io::Result<&'static str> {
     let this = std::process::id().to_string();
-    let status = Command::new("chrt").args(["--fifo", "--pid", "1", &this]).status()?;
+    let status = Command::new("chrt").args(["--rr", "--pid", "1", &this]).status()?;
     Ok(if status.success() {
-        "All of them run with the priority `SCHED_FIFO`, before other programs of the machine."
+        "All of them run with the priority `SCHED_RR`, before other programs of the machine."
     } else {
         "They run without a priority: on a busy machine the rates are wrong."
     })

@@ -135,10 +135,20 @@ impl Load {
             }
             table.row(cells);
         }
+        let of = |name: &str| {
+            let mut all = contenders.iter().zip(figures);
+            let found = all.find(|((contender, _), _)| *contender == name);
+            number(
+                figures[0].cost.median() / found.map_or(0.0, |(_, figures)| figures.cost.median()),
+            )
+        };
         format!(
-            "\n## {}\n\n{} connections, one unit in flight on each.\n\n{}",
+            "\n## {}\n\n{} connections, one unit in flight on each. `tunnel` takes {} of the CPU time of nginx, \
+             and {} of that of HAProxy with its default settings.\n\n{}",
             self.title,
             self.connections,
+            of("nginx"),
+            of("HAProxy"),
             table.text()
         )
     }

@@ -112,7 +112,7 @@ pub(super) const PEERS: &[Peer] = &[
         key: NODE,
         name: "Node, `ws`",
         raw: false,
-        about: "JavaScript, with a garbage collector: its memory is what the heap happens to have grown to. Instructions \
+        about: "JavaScript, with a garbage collector: its memory is what the heap happens to have grown to. V8 runs with `--single-threaded`, because a garbage collector on other threads waits for the core. Instructions \
                 and allocations are not counted.",
     },
 ];

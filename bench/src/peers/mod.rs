@@ -113,7 +113,10 @@ impl Peer {
 
 fn start(key: &str, below: &[&str]) -> io::Result<Process> {
     if key == list::NODE {
-        return Process::announced(CORE, &[below, &["node", "bench/node/ws.cjs"]].concat());
+        return Process::announced(
+            CORE,
+            &[below, &["node", "--single-threaded", "bench/node/ws.cjs"]].concat(),
+        );
     }
     let server = env::current_exe()?.with_file_name("server");
     Process::announced(CORE, &[below, &[&*server.to_string_lossy(), key]].concat())

@@ -27,11 +27,13 @@ pub(super) fn page(
             machine::facts()?
         ),
         format!(
-            "## Instructions\n\n{INSTRUCTIONS}\n\n![](instructions.svg)\n\n{}",
+            "## Instructions\n\n{INSTRUCTIONS} {}\n\n![](instructions.svg)\n\n{}",
+            beside(figures, "instructions", |counts| counts.instructions.round()),
             counts(figures, |counts| counts.instructions.round())
         ),
         format!(
-            "## Allocations\n\n{ALLOCATIONS}\n\n{}",
+            "## Allocations\n\n{ALLOCATIONS} {}\n\n{}",
+            beside(figures, "allocations", |counts| counts.allocations),
             counts(figures, |counts| counts.allocations)
         ),
         memory(figures),
@@ -40,6 +42,22 @@ pub(super) fn page(
         about(figures),
     ];
     Ok(sections.join("\n"))
+}
+
+/// What this crate costs more than hyper by hand.
+fn beside(figures: &[Figures], what: &str, of: impl Fn(Counts) -> f64) -> String {
+    let cost = |key: &str, load: usize| {
+        let figures = figures.iter().find(|figures| figures.peer.key == key)?;
+        Some(of(figures.counts.as_ref()?[load]?))
+    };
+    let more = |load| Some(number(cost("this-hyper", load)? - cost("hyper", load)?));
+    match (more(0), more(4)) {
+        (Some(handshake), Some(request)) => format!(
+            "On hyper, a WebSocket handshake by this crate takes {handshake} {what} more than one by hand, and \
+             a plain request {request} more."
+        ),
+        _ => String::new(),
+    }
 }
 
 fn counts(figures: &[Figures], of: impl Fn(Counts) -> f64) -> String {
@@ -80,9 +98,25 @@ fn memory(figures: &[Figures]) -> String {
     let connections = number(f64::from(CONNECTIONS));
     format!(
         "## Memory of an idle WebSocket\n\nFor each of {connections} connections that are open at once. \
-         {MEMORY}\n\n![](memory.svg)\n\n{}",
+         {MEMORY} {}\n\n![](memory.svg)\n\n{}",
+        memory_beside(figures),
         table.text()
     )
+}
+
+/// What an idle connection of this crate takes more than one by hand.
+fn memory_beside(figures: &[Figures]) -> String {
+    let allocated = |key: &str| {
+        let figures = figures.iter().find(|figures| figures.peer.key == key)?;
+        figures.memory.quiet.allocated
+    };
+    match (allocated("this-hyper"), allocated("hyper")) {
+        (Some(this), Some(hyper)) => format!(
+            "On hyper, a connection of this crate has {} bytes more allocated than one by hand.",
+            number((this - hyper).round())
+        ),
+        _ => String::new(),
+    }
 }
 
 fn time(figures: &[Figures], rates: &[Vec<Option<Rates>>], priority: &str) -> String {
@@ -168,7 +202,8 @@ client. Each allocation has some ten instructions of its count. Between runs the
 const ALLOCATIONS: &str = "Allocations and reallocations of the whole server, counted by its allocator, on one \
 connection at a time.";
 const MEMORY: &str = "Resident memory is what the process has grown by, and allocated is what its allocator has given out. \
-A buffer that was allocated and never written is in the second figure only. The kernel's memory of a socket is in neither.";
+A buffer that was allocated and never written is in the second figure only. Nearly all of it is the buffers of the framing \
+crate. The kernel's memory of a socket is in neither.";
 const TIME: &str = "CPU time is that of the server's process, user and kernel, and the kernel's part is the greater one. \
 A server that does not fill its core is as fast as the client lets it be: then a rate near that of hyper says little, and \
 the CPU time says more.";

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 
 use rama::{
-    Layer, Service,
+    Layer,
     extensions::Extensions,
     http::{
         Request, Response, StatusCode,
