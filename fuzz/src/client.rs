@@ -5,7 +5,7 @@ use std::time::Duration;
 use libfuzzer_sys::arbitrary::{self, Arbitrary};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
-    time::sleep,
+    time::{sleep, timeout},
 };
 
 use crate::runtime::settle;
@@ -87,4 +87,11 @@ impl Sending {
         }
         received
     }
+}
+
+/// Returns the bytes that come until the server is idle.
+pub async fn receive(io: &mut DuplexStream) -> Vec<u8> {
+    let mut received = Vec::new();
+    while let Ok(Ok(1..)) = timeout(Duration::from_secs(1), io.read_buf(&mut received)).await {}
+    received
 }

@@ -3,7 +3,7 @@
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
 
 /// How a server is set up.
-#[derive(Arbitrary, Clone, Debug)]
+#[derive(Arbitrary, Clone, Debug, Default)]
 pub struct Setup {
     pub registrations: Vec<Registration>,
     pub server_preference: bool,
@@ -26,15 +26,17 @@ pub struct Setup {
 }
 
 /// A layer between the `UpgradeLayer` and the outermost one.
-#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Arbitrary, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outer {
+    #[default]
     None,
     /// Answers with a 500 in place of a 101.
     Replaces,
 }
 
-#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Arbitrary, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Server {
+    #[default]
     Http1,
     HalfClose,
     Auto,
@@ -42,14 +44,20 @@ pub enum Server {
 
 #[derive(Arbitrary, Clone, Debug)]
 pub struct Registration {
-    pattern: u8,
+    pub pattern: Pattern,
     /// `None` for the inner service.
     pub handler: Option<Handler>,
 }
 
-impl Registration {
-    pub fn pattern(&self) -> &'static str {
-        of(self.pattern, &["foo", "foo/*", "foo/1", "Bar/2", "websocket", "h2c", "TLS/*", "a"])
+/// What a handler is registered for.
+#[derive(Clone, Copy, Debug)]
+pub struct Pattern(pub &'static str);
+
+impl<'a> Arbitrary<'a> for Pattern {
+    fn arbitrary(u: &mut Unstructured<'a>) -> arbitrary::Result<Self> {
+        const PATTERNS: [&str; 8] =
+            ["foo", "foo/*", "foo/1", "Bar/2", "websocket", "h2c", "TLS/*", "a"];
+        u.choose(&PATTERNS).copied().map(Self)
     }
 }
 
@@ -89,9 +97,10 @@ impl Status {
 }
 
 /// The behaviour of a function on an upgraded connection.
-#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Arbitrary, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Run {
     /// Reads to the end.
+    #[default]
     Read,
     /// Writes this many hundred bytes first.
     Write(u8),

@@ -1,6 +1,7 @@
 //! The parts that the fuzz targets share: input, client, and a server by hand to compare with.
 
 pub mod client;
+pub mod frames;
 pub mod input;
 pub mod naive;
 pub mod pieces;

@@ -23,17 +23,20 @@ fn is_token(text: &str) -> bool {
 }
 
 /// The protocols that a header offers, in order, if all of them are well-formed.
-pub fn offers(headers: &HeaderMap) -> Option<Vec<(String, Option<String>)>> {
-    let offer = |member: String| match member.split_once('/') {
-        None => is_token(&member).then_some((member, None)),
-        Some((name, version)) => (is_token(name) && is_token(version))
-            .then(|| (name.to_owned(), Some(version.to_owned()))),
-    };
+fn offers(headers: &HeaderMap) -> Option<Vec<Offer>> {
     members(headers, header::UPGRADE)?.into_iter().map(offer).collect()
 }
 
+fn offer(member: String) -> Option<Offer> {
+    match member.split_once('/') {
+        None => is_token(&member).then_some((member, None)),
+        Some((name, version)) => (is_token(name) && is_token(version))
+            .then(|| (name.to_owned(), Some(version.to_owned()))),
+    }
+}
+
 /// Whether the connection option `upgrade` is there, and all options are well-formed.
-pub fn names_upgrade(headers: &HeaderMap) -> bool {
+fn names_upgrade(headers: &HeaderMap) -> bool {
     members(headers, header::CONNECTION).is_some_and(|options| {
         options.iter().all(|option| is_token(option))
             && options.iter().any(|option| option.eq_ignore_ascii_case("upgrade"))
@@ -66,11 +69,30 @@ pub fn choose(setup: &Setup, head: &request::Parts) -> Option<(usize, String)> {
     if length != Some(0) && waits_in_vain(&head.headers) {
         return None;
     }
+    let offers = offers(&head.headers)?;
+    take(setup, &offers, length, is_even(head), setup.server_preference)
+}
+
+/// The same for an extended CONNECT without a body, of which this is the `:protocol`.
+pub fn choose_connect(setup: &Setup, protocol: &[u8], even: bool) -> Option<(usize, String)> {
+    let protocol: String = protocol.iter().copied().map(char::from).collect();
+    take(setup, &[offer(protocol)?], Some(0), even, false)
+}
+
+type Offer = (String, Option<String>);
+
+fn take(
+    setup: &Setup,
+    offers: &[Offer],
+    length: Option<u64>,
+    even: bool,
+    server_preference: bool,
+) -> Option<(usize, String)> {
     let mut choices = Vec::new();
-    for (rank, (name, version)) in offers(&head.headers)?.iter().enumerate() {
+    for (rank, (name, version)) in offers.iter().enumerate() {
         for (index, registration) in setup.registrations.iter().enumerate() {
-            let (registered, rule) =
-                registration.pattern().split_once('/').unwrap_or((registration.pattern(), ""));
+            let pattern = registration.pattern.0;
+            let (registered, rule) = pattern.split_once('/').unwrap_or((pattern, ""));
             let version = version.as_deref().unwrap_or_default();
             let matches =
                 registered.eq_ignore_ascii_case(name) && (rule == "*" || rule == version);
@@ -79,13 +101,10 @@ pub fn choose(setup: &Setup, head: &request::Parts) -> Option<(usize, String)> {
                 (Some(handler), None) => handler.chunked,
                 (Some(handler), Some(length)) => length <= handler.body_limit.into(),
             };
-            let accepts = registration
-                .handler
-                .as_ref()
-                .is_none_or(|handler| !handler.only_even || is_even(head));
+            let accepts = registration.handler.as_ref().is_none_or(|it| !it.only_even || even);
             if matches && takes && accepts {
                 let slash = if version.is_empty() { "" } else { "/" };
-                let rank = if setup.server_preference { (index, rank) } else { (rank, index) };
+                let rank = if server_preference { (index, rank) } else { (rank, index) };
                 choices.push((rank, (index, format!("{registered}{slash}{version}"))));
             }
         }

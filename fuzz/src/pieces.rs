@@ -26,9 +26,11 @@ impl Pieces {
         Self { io, sizes, read: 0, written: 0 }
     }
 
-    fn size(&self, at: usize, cx: &mut Context<'_>) -> Poll<usize> {
-        match self.sizes[at % self.sizes.len()] {
+    /// The next size, of which this is the place.
+    fn size(&self, at: &mut usize, cx: &mut Context<'_>) -> Poll<usize> {
+        match self.sizes[*at % self.sizes.len()] {
             0 => {
+                *at += 1;
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
@@ -44,12 +46,15 @@ impl AsyncRead for Pieces {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        self.read += 1;
-        let most = ready!(self.size(self.read, cx));
-        let mut piece = buf.take(most);
-        let result = Pin::new(&mut self.io).poll_read(cx, &mut piece);
+        let mut at = self.read;
+        let size = self.size(&mut at, cx);
+        self.read = at;
+        let mut piece = buf.take(ready!(size));
+        let result = ready!(Pin::new(&mut self.io).poll_read(cx, &mut piece));
         let filled = piece.filled().to_vec();
-        ready!(result)?;
+        // Only now: two such connections could wake each other for ever.
+        self.read += 1;
+        result?;
         buf.put_slice(&filled);
         Poll::Ready(Ok(()))
     }
@@ -61,9 +66,13 @@ impl AsyncWrite for Pieces {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        let mut at = self.written;
+        let size = self.size(&mut at, cx);
+        self.written = at;
+        let most = ready!(size).min(buf.len());
+        let result = ready!(Pin::new(&mut self.io).poll_write(cx, &buf[..most]));
         self.written += 1;
-        let most = ready!(self.size(self.written, cx)).min(buf.len());
-        Pin::new(&mut self.io).poll_write(cx, &buf[..most])
+        Poll::Ready(result)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

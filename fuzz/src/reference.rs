@@ -179,7 +179,7 @@ fn demand(setup: &Setup, head: &request::Parts, is_read: bool) -> Response<Boxed
 fn registered(setup: &Setup) -> String {
     let mut list: Vec<&str> = Vec::new();
     for registration in &setup.registrations {
-        let name = registration.pattern().trim_end_matches("/*");
+        let name = registration.pattern.0.trim_end_matches("/*");
         if !list.contains(&name) {
             list.push(name);
         }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode, request};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version, request};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper::{body::Incoming, server::conn::http1, upgrade::OnUpgrade};
@@ -80,7 +80,12 @@ pub async fn inner(setup: &Setup, log: &Log, request: Request<Incoming>) -> Resp
         None
     };
     log.push(Event::Inner { head: Head::of(&head), upgradable, body });
-    Response::new(Full::from("inner"))
+    let mut response = Response::new(Full::from("inner"));
+    if head.method == Method::CONNECT && head.version == Version::HTTP_2 {
+        // A 2xx would open a tunnel.
+        *response.status_mut() = StatusCode::NOT_FOUND;
+    }
+    response
 }
 
 /// The first bytes of every function on an upgraded connection.
@@ -117,11 +122,6 @@ pub async fn wait(delay: Delay) {
         Delay::Short => tokio::time::sleep(Duration::from_secs(5)).await,
         Delay::Endless => std::future::pending().await,
     }
-}
-
-/// A 500 in place of a 101.
-pub fn replaced() -> (StatusCode, &'static str) {
-    (StatusCode::INTERNAL_SERVER_ERROR, "replaced")
 }
 
 pub type Boxed = UnsyncBoxBody<Bytes, BoxError>;

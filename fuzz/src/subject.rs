@@ -39,9 +39,9 @@ pub fn layer(setup: &Arc<Setup>, log: &Log) -> Subject {
     let mut layer = UpgradeLayer::new();
     for (index, registration) in setup.registrations.iter().enumerate() {
         layer = match registration.handler.clone() {
-            None => layer.on_inner(registration.pattern()),
+            None => layer.on_inner(registration.pattern.0),
             Some(handler) => {
-                layer.on(registration.pattern(), Logged { handler, index, log: log.clone() })
+                layer.on(registration.pattern.0, Logged { handler, index, log: log.clone() })
             }
         };
     }
