@@ -25,6 +25,7 @@ use tokio::{
 use super::{
     connect::Connect,
     error::{TunnelError, TunnelErrorKind},
+    written::Written,
 };
 
 /// The upstream's answer.
@@ -73,30 +74,34 @@ where
     timeout(limit, exchange(io, request))
         .await
         .map_err(|late| TunnelError::new(TunnelErrorKind::ResponseTimedOut, late))?
-        .map_err(TunnelError::exchange)
 }
 
-async fn exchange<Io>(io: Io, request: Request<Full<Bytes>>) -> hyper::Result<Answer<Io>>
+async fn exchange<Io>(io: Io, request: Request<Full<Bytes>>) -> Result<Answer<Io>, TunnelError>
 where
     Io: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(io)).await?;
+    let handshake = http1::handshake(TokioIo::new(Written::new(io)));
+    let (mut sender, connection) = handshake.await.map_err(TunnelError::exchange)?;
     let mut connection = Driven { connection, has_ended: false };
     let mut response = pin!(sender.send_request(request));
     let response = poll_fn(|cx| {
         // It delivers the response, or its own error in place of it.
         drop(connection.poll(cx));
         response.as_mut().poll(cx)
-    })
-    .await?;
+    });
+    let response = response.await.map_err(TunnelError::exchange)?;
     if response.status() != StatusCode::SWITCHING_PROTOCOLS {
         let response = response.map(|incoming| UpstreamBody { incoming, connection });
         return Ok(Answer::Other(Box::new(response)));
     }
     // As long as HTTP is not done with the request, its bytes would get into the new protocol.
-    poll_fn(|cx| connection.poll(cx)).await?;
+    poll_fn(|cx| connection.poll(cx)).await.map_err(TunnelError::exchange)?;
     let parts = connection.connection.into_parts();
-    let free = Free { io: parts.io.into_inner(), read_ahead: parts.read_buf };
+    let written = parts.io.into_inner();
+    if !written.is_all() {
+        return Err(TunnelError::new(TunnelErrorKind::NotSwitched, TOO_EARLY));
+    }
+    let free = Free { io: written.io, read_ahead: parts.read_buf };
     Ok(Answer::Switching(response.map(drop), free))
 }
 
@@ -105,7 +110,7 @@ struct Driven<Io>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
-    connection: Connection<TokioIo<Io>, Full<Bytes>>,
+    connection: Connection<TokioIo<Written<Io>>, Full<Bytes>>,
     has_ended: bool,
 }
 
@@ -163,3 +168,6 @@ where
         self.incoming.size_hint()
     }
 }
+
+/// RFC 9110 §7.8: a server switches only after the complete request.
+const TOO_EARLY: &str = "it answered 101 before it had the whole request";

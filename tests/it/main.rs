@@ -56,5 +56,7 @@ mod shutdown;
 mod stacking;
 mod tls;
 mod transparency;
+#[cfg(feature = "tunnel")]
+mod tunnel_early;
 #[cfg(feature = "websocket")]
 mod websocket;
