@@ -45,10 +45,11 @@ async fn check(input: &Input) {
     let events = log.take();
     check_invariants(input, &stream, &ends, &events, &received);
     let failures = subject.failures.lock().unwrap();
-    let panics = setup.inner_run == Run::Panic
-        || setup.registrations.iter().filter_map(|it| it.handler.as_ref()).any(|handler| {
-            matches!(handler.answer, Answer::Panic | Answer::Switch(Run::Panic))
-        });
+    let panics =
+        setup.inner_run == Run::Panic
+            || setup.registrations.iter().filter_map(|it| it.handler.as_ref()).any(|handler| {
+                matches!(handler.answer, Answer::Panic | Answer::Switch(Run::Panic))
+            });
     assert!(panics || !failures.contains(&UpgradeErrorKind::Panicked), "{failures:?}");
     // Here nothing outside of the layer replaces a 101 or takes the connection.
     for kind in [UpgradeErrorKind::NotEnabled, UpgradeErrorKind::Switch] {
@@ -100,7 +101,13 @@ fn stream(messages: &[Message]) -> (Vec<u8>, Vec<usize>) {
 }
 
 /// What holds whatever a client does.
-fn check_invariants(input: &Input, stream: &[u8], ends: &[usize], events: &[Event], received: &[u8]) {
+fn check_invariants(
+    input: &Input,
+    stream: &[u8],
+    ends: &[usize],
+    events: &[Event],
+    received: &[u8],
+) {
     let setup = &input.setup;
     // The bytes of a handler come behind a 101, and behind no other response.
     if let Some(at) = find(received, MARK) {
@@ -140,4 +147,3 @@ fn without_date(bytes: &[u8]) -> Vec<u8> {
     let lines = bytes.split_inclusive(|&byte| byte == b'\n');
     lines.filter(|line| !line.starts_with(b"date: ")).flatten().copied().collect()
 }
-

@@ -179,7 +179,8 @@ fn check_streams(input: &Input, setup: &Setup, events: &[Event], received: &[u8]
             asked.insert(format!("/{number}"), choice);
         }
     }
-    let only_frames = !input.frames.iter().any(|it| matches!(it, Frame::Bytes(_) | Frame::Any { .. }));
+    let only_frames =
+        !input.frames.iter().any(|it| matches!(it, Frame::Bytes(_) | Frame::Any { .. }));
     for event in events.iter().filter(|_| only_frames) {
         match event {
             Event::Asked { index, head, body } => {

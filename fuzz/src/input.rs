@@ -127,7 +127,8 @@ pub struct Sent {
 
 impl Sent {
     pub fn bytes(&self, number: usize) -> Vec<u8> {
-        let method = of(self.method, &["GET", "POST", "HEAD", "OPTIONS", "CONNECT", "TRACE", "BREW"]);
+        let method =
+            of(self.method, &["GET", "POST", "HEAD", "OPTIONS", "CONNECT", "TRACE", "BREW"]);
         let target = if method == "CONNECT" { "a.test:".to_owned() } else { "/".to_owned() };
         let minor = u8::from(!self.http_10);
         let mut bytes = format!("{method} {target}{number} HTTP/1.{minor}\r\n").into_bytes();
@@ -153,7 +154,8 @@ impl Line {
         let value = |parts: &[Part]| -> Vec<u8> { parts.iter().flat_map(Part::bytes).collect() };
         match self {
             Self::Offer(which) => {
-                let protocol = of(*which, &["foo", "FOO/1", "foo/2", "bar/2", "websocket", "TLS/1.2", "a"]);
+                let protocol =
+                    of(*which, &["foo", "FOO/1", "foo/2", "bar/2", "websocket", "TLS/1.2", "a"]);
                 bytes.extend(format!("Connection: Upgrade\r\nUpgrade: {protocol}\r\n").bytes());
             }
             Self::Upgrade(parts) => {
@@ -193,9 +195,38 @@ pub enum Part {
 }
 
 const PARTS: [&str; 32] = [
-    ",", ",", ", ", ",", ",\t", " ", "\t", "foo", "FOO", "foo/1", "foo/2", "bar/2", "f", "o",
-    "websocket", "h2c", "TLS/1.2", "upgrade", "Upgrade", "keep-alive", "close", "http2-settings",
-    "/", "\"", ";", "*", "a", "upgrades", "-", "1", "HTTP/1.1", "",
+    ",",
+    ",",
+    ", ",
+    ",",
+    ",\t",
+    " ",
+    "\t",
+    "foo",
+    "FOO",
+    "foo/1",
+    "foo/2",
+    "bar/2",
+    "f",
+    "o",
+    "websocket",
+    "h2c",
+    "TLS/1.2",
+    "upgrade",
+    "Upgrade",
+    "keep-alive",
+    "close",
+    "http2-settings",
+    "/",
+    "\"",
+    ";",
+    "*",
+    "a",
+    "upgrades",
+    "-",
+    "1",
+    "HTTP/1.1",
+    "",
 ];
 
 impl<'a> Arbitrary<'a> for Part {
@@ -232,7 +263,8 @@ pub enum Body {
 }
 
 impl Body {
-    fn write(&self, bytes: &mut Vec<u8>) {
+    /// Appends the last headers and the body.
+    pub fn write(&self, bytes: &mut Vec<u8>) {
         match self {
             Self::None => bytes.extend(b"\r\n"),
             Self::Length(body) => {
@@ -246,7 +278,11 @@ impl Body {
                     bytes.extend(chunk);
                     bytes.extend(b"\r\n");
                 }
-                bytes.extend(if *trailer { &b"0\r\nUpgrade: foo\r\n\r\n"[..] } else { b"0\r\n\r\n" });
+                bytes.extend(if *trailer {
+                    &b"0\r\nUpgrade: foo\r\n\r\n"[..]
+                } else {
+                    b"0\r\n\r\n"
+                });
             }
         }
     }

@@ -94,8 +94,7 @@ fn take(
             let pattern = registration.pattern.0;
             let (registered, rule) = pattern.split_once('/').unwrap_or((pattern, ""));
             let version = version.as_deref().unwrap_or_default();
-            let matches =
-                registered.eq_ignore_ascii_case(name) && (rule == "*" || rule == version);
+            let matches = registered.eq_ignore_ascii_case(name) && (rule == "*" || rule == version);
             let takes = match (&registration.handler, length) {
                 (None, length) => length == Some(0),
                 (Some(handler), None) => handler.chunked,

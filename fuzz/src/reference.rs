@@ -223,7 +223,8 @@ fn strip(headers: &mut HeaderMap) {
         let options: Vec<&[u8]> =
             value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii).collect();
         let is_ours = |option: &&[u8]| {
-            option.eq_ignore_ascii_case(b"upgrade") || option.eq_ignore_ascii_case(b"http2-settings")
+            option.eq_ignore_ascii_case(b"upgrade")
+                || option.eq_ignore_ascii_case(b"http2-settings")
         };
         if name != CONNECTION || !options.iter().any(is_ours) {
             kept.append(name, value.clone());

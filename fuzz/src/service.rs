@@ -92,7 +92,13 @@ pub async fn inner(setup: &Setup, log: &Log, request: Request<Incoming>) -> Resp
 pub const MARK: &[u8] = b"<mark of a handler>";
 
 /// Runs on an upgraded connection.
-pub async fn talk<T>(run: Run, log: Log, protocol: String, uri: String, mut io: T) -> Result<(), String>
+pub async fn talk<T>(
+    run: Run,
+    log: Log,
+    protocol: String,
+    uri: String,
+    mut io: T,
+) -> Result<(), String>
 where
     T: AsyncRead + AsyncWrite + Unpin,
 {
