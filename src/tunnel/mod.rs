@@ -37,7 +37,7 @@
 //! | the upstream | the client gets |
 //! |---|---|
 //! | answers 101, with `Connection: upgrade`, exactly the protocol in `Upgrade`, and for WebSocket the right `Sec-WebSocket-Accept` | the 101 with the upstream's headers, in HTTP/2 a 200 |
-//! | answers another 101, or a 2xx to what was an extended CONNECT | 502 |
+//! | answers another 101, or one before it has the whole request, or a 2xx to what was an extended CONNECT | 502 |
 //! | answers anything else | that answer, body and all. Redirects are not followed |
 //! | cannot be reached, closes, breaks, or does not speak HTTP/1.1 | 502 |
 //! | is too slow: [`Tunnel::connect_timeout`], [`Tunnel::response_timeout`] | 504 |
