@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs fuzz targets, one after the other, each for so many seconds (30 by default), on the stable compiler:
+# Runs fuzz targets, one on each core, each for so many seconds (30 by default), on the stable compiler:
 # the coverage that libFuzzer goes by comes from an LLVM pass that every rustc has. New inputs stay in
 # target/fuzz/TARGET/corpus, and those that fail in target/fuzz/TARGET/artifacts. Fails at the first.
 #
@@ -29,20 +29,36 @@ for target in "${targets[@]}"; do bins+=(--bin "$target"); done
 cargo build --quiet --locked --release --manifest-path fuzz/Cargo.toml --target-dir target/fuzz/build \
   --target "$host" "${bins[@]}"
 
-for target in "${targets[@]}"; do
+# run TARGET: fails with the end of its log.
+run() {
+  local target="$1" binary work
   binary="$PWD/target/fuzz/build/$host/release/$target"
   work="$PWD/target/fuzz/$target"
-  mkdir -p "$work/corpus" "$work/artifacts"
+  mkdir -p "$work/corpus" "$work/artifacts" "fuzz/corpus/$target"
   if [ "$seconds" -eq 0 ]; then
     "$binary" "${options[@]}"
-    continue
+    return
   fi
   if ! "$binary" "$work/corpus" "fuzz/corpus/$target" -max_total_time="$seconds" -max_len=2048 \
     -len_control=10 -timeout=60 -rss_limit_mb=2048 -artifact_prefix="$work/artifacts/" \
     "${options[@]}" >"$work/log" 2>&1; then
     tail -60 "$work/log"
     echo "FAILED: $target. Again: fuzz/run.sh $target 0 $(ls -t "$work/artifacts"/* | head -1)"
-    exit 1
+    return 1
   fi
   echo "ok      $target: $(grep -E '^#.*(cov|ft):' "$work/log" | tail -1 | tr -s ' \t' ' ' | cut -d' ' -f1-6), $(tail -1 "$work/log")"
+}
+
+running=0
+for target in "${targets[@]}"; do
+  if [ "$running" -eq "$(nproc)" ]; then
+    wait -n
+    running=$((running - 1))
+  fi
+  run "$target" &
+  running=$((running + 1))
+done
+while [ "$running" -gt 0 ]; do
+  wait -n
+  running=$((running - 1))
 done
