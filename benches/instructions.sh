@@ -25,7 +25,8 @@ each() {
     local few many
     mapfile -t few < <(run "$@" "$times")
     mapfile -t many < <(run "$@" $((2 * times)))
-    echo $(((many[0] - few[0]) / times)) $(((many[1] - few[1]) / times))
+    # Rounded: a few allocations come once in many times.
+    echo $(((many[0] - few[0] + times / 2) / times)) $(((many[1] - few[1] + times / 2) / times))
 }
 
 printf '%-10s %-10s %12s %12s\n' counted side instructions allocations
