@@ -72,6 +72,10 @@ where
             // has sent.
             poll_fn(|cx| Poll::Ready(Pin::new(&mut upstream).poll_shutdown(cx).is_ready())).await;
             drop(upstream);
+            if tunnel.down.is_over() && !tunnel.down.is_done() {
+                // It is gone.
+                return Ok(());
+            }
             client.close().await.map_err(|error| Side::Client.broke(error))
         }
         Err((Side::Client, error)) => {
@@ -112,33 +116,37 @@ impl Tunnel {
         if moved {
             self.active = Instant::now();
         }
-        let down = match down {
-            Poll::Ready(Err(Broken::Reader(error))) => {
-                return Poll::Ready(Err((Side::Upstream, error)));
-            }
-            Poll::Ready(Err(Broken::Writer(error))) => {
-                return Poll::Ready(Err((Side::Client, error)));
-            }
-            Poll::Ready(Ok(())) => true,
-            Poll::Pending => false,
-        };
-        match up {
-            // It has said all, and does not read on: that is a way to end, as closing a WebSocket is.
-            Poll::Ready(Err(Broken::Writer(_))) if down => Poll::Ready(Ok(())),
-            // The same, but the client has not got all yet. A reset would be another error: the kernel
-            // says that a pipe is broken if the end of what it sends came before.
-            Poll::Ready(Err(Broken::Writer(error)))
-                if error.kind() == io::ErrorKind::BrokenPipe =>
-            {
-                self.up.discard();
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Poll::Ready(Err(Broken::Reader(error))) => Poll::Ready(Err((Side::Client, error))),
-            Poll::Ready(Err(Broken::Writer(error))) => Poll::Ready(Err((Side::Upstream, error))),
-            _ if down && self.up.is_over() => Poll::Ready(Ok(())),
-            _ => Poll::Pending,
+        // One that does not read on has said all before: that is a way to end, as closing a WebSocket is. A
+        // reset is another error: the kernel says that a pipe is broken if the end of what the peer sends
+        // came before.
+        let is_end = |error: &io::Error| error.kind() == io::ErrorKind::BrokenPipe;
+        let upload_is_behind = self.up.is_behind();
+        let download_is_done = self.down.is_done();
+        let down = settle(cx, &mut self.down, down, |error| upload_is_behind && is_end(error));
+        let down = down.map_err(|broken| broken.of(Side::Upstream, Side::Client))?;
+        let up = settle(cx, &mut self.up, up, |error| download_is_done || is_end(error));
+        let up = up.map_err(|broken| broken.of(Side::Client, Side::Upstream))?;
+        if down && up { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
+/// Returns whether a direction is over, unless the tunnel ends with it. If its writer may stop, the other
+/// direction goes on, because its writer may not have got all yet.
+fn settle(
+    cx: &Context<'_>,
+    direction: &mut Direction,
+    polled: Poll<Result<(), Broken>>,
+    writer_may_stop: impl FnOnce(&io::Error) -> bool,
+) -> Result<bool, Broken> {
+    match polled {
+        Poll::Ready(Ok(())) => Ok(true),
+        Poll::Pending => Ok(direction.is_over()),
+        Poll::Ready(Err(Broken::Writer(error))) if writer_may_stop(&error) => {
+            direction.discard();
+            cx.waker().wake_by_ref();
+            Ok(true)
         }
+        Poll::Ready(Err(broken)) => Err(broken),
     }
 }
 

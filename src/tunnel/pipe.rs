@@ -10,7 +10,10 @@ use std::{
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::frames::{Frames, GOING_AWAY};
+use super::{
+    error::Side,
+    frames::{Frames, GOING_AWAY},
+};
 
 thread_local! {
     /// What is read into. A tunnel needs it only while it is polled, so that an idle one has none.
@@ -54,6 +57,16 @@ enum State {
 pub(super) enum Broken {
     Reader(io::Error),
     Writer(io::Error),
+}
+
+impl Broken {
+    /// Names the side that broke.
+    pub(super) fn of(self, reader: Side, writer: Side) -> (Side, io::Error) {
+        match self {
+            Self::Reader(error) => (reader, error),
+            Self::Writer(error) => (writer, error),
+        }
+    }
 }
 
 impl Direction {

@@ -256,6 +256,25 @@ async fn an_upstream_that_closes_after_its_last_bytes_loses_none_of_them() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_closes_after_its_last_bytes_loses_none_of_them() {
+    // The upstream still sends, which nobody reads any more.
+    let mut proxy = Proxy::with_buffer(1024, |tunnel| tunnel);
+    let (mut client, mut upstream) = proxy.switched().await;
+    let last = "x".repeat(500_000);
+    client.send(&last).await;
+    drop(client);
+    settle().await;
+    upstream.send("ping").await;
+    settle().await;
+    upstream.send("ping").await;
+    let received = upstream.receive().await;
+    assert_eq!((received.text.len(), received.ended), (last.len(), true));
+    drop(upstream);
+    settle().await;
+    proxy.is_idle_after(&[]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_bytes_of_a_tunnel_are_counted() {
     // ENV-05
     let mut proxy = Proxy::new();
