@@ -74,6 +74,7 @@
 mod carry;
 mod connect;
 mod error;
+mod exchange;
 mod forwarded;
 mod frames;
 mod handler;
