@@ -43,6 +43,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         );
     };
     let tunnel = Tunnel::to(&upstream)?;
+    let upstream = Uri::try_from(upstream)?;
+    if upstream.path() != "/" {
+        return Err("the upstream is a scheme, a host and a port, without a path".into());
+    }
     let layer = UpgradeLayer::new()
         .on("websocket", tunnel.clone().close_websocket_on_drain())
         .on("tcp", tunnel)
@@ -52,7 +56,6 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let connections = layer.connections();
 
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let upstream = Uri::try_from(upstream)?;
     let service = TowerToHyperService::new(
         layer.layer(service_fn(move |request| proxy(client.clone(), upstream.clone(), request))),
     );

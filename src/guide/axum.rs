@@ -2,6 +2,8 @@
 //!
 //! ```sh
 //! cargo add axum --features http2
+//! cargo add tokio --features full
+//! cargo add futures-util --features sink
 //! cargo add tower-upgrade --features axum,websocket,tracing
 //! cargo add tokio-websockets --features server,sha1_smol
 //! ```
@@ -87,7 +89,9 @@
 //! - `Extension(Origins::list(…))` sets which pages may connect, for the routes that it wraps.
 //! - A socket function's error goes to [`on_failure`](crate::UpgradeLayer::on_failure), and to the log.
 //! - For a protocol of your own, return a [`Switch`](crate::Switch) from a route, below
-//!   [`on_inner`](crate::UpgradeLayer::on_inner) with its name.
+//!   [`on_inner`](crate::UpgradeLayer::on_inner) with its name. Take
+//!   `Option<Extension<Protocol<'static>>>` and answer something else if it is `None`: a switch for a request
+//!   without the offer is a 500.
 //!
 //! # Where the layer goes
 //!
@@ -112,8 +116,10 @@
 //!
 //! - For WebSockets on axum routes: `on_inner` and `Router::layer`, once for the whole app. Paths, methods
 //!   and extractors stay where they are.
-//! - For a handler that answers on one path: `on` with [`when`](crate::UpgradeHandler::when), or its layer
-//!   on `route_service`.
+//! - For a handler that answers on one path: `on` with [`when`](crate::UpgradeHandler::when), or an
+//!   `UpgradeLayer` of its own, given to `route_service` by `into_service`.
+//! - For both on one protocol, such as rooms on axum routes and a tunnel for one prefix: register the narrower
+//!   one first. The first that accepts a request gets it.
 //! - For HTTP/2 by upgrade: around the whole `Router`. Behind the routing, the path parameters of the
 //!   first request would stand in the extensions of every later one.
 //!

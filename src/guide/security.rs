@@ -54,9 +54,9 @@
 //! (`tests/it/policies/strip.rs::an_extended_connect_that_no_handler_accepts_is_answered_and_not_forwarded`).
 //!
 //! To let a protocol through on purpose, register a `tunnel::Tunnel`. It sends the client a 101 only if the
-//! upstream has switched to that protocol. It does not check `Origin`: the upstream has to. It does not look
-//! at the path: limit it with [`when`](crate::UpgradeHandler::when). Do not tunnel `h2c`, unless the upstream
-//! is meant to be reached past this server.
+//! upstream has switched to that protocol. It does not check `Origin`: the upstream has to. It takes every
+//! path: limit it with `Tunnel::strip_prefix` or [`when`](crate::UpgradeHandler::when). Do not tunnel `h2c`,
+//! unless clients may reach the upstream past this server.
 //!
 //! # HTTP/2 by upgrade
 //!

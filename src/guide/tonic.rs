@@ -7,6 +7,7 @@
 //! ```sh
 //! cargo add tower-upgrade --features axum
 //! cargo add axum --features http2
+//! cargo add tokio --features full
 //! cargo add tonic
 //! ```
 //!

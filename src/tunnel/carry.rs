@@ -52,15 +52,16 @@ where
             }
         }
         let polled = tunnel.poll(cx, &mut client, &mut upstream);
-        if polled.is_ready() || !is_draining || closes_websocket {
+        if polled.is_ready() || !is_draining {
             return polled;
         }
-        // A drain ends the tunnel once no byte has come for a while. If a writer is behind, it wakes
-        // this task.
+        // A drain ends the tunnel once no byte has come for a while, in which a WebSocket can answer the
+        // close frame. If a writer is behind, it wakes this task.
         if tunnel.up.is_behind() || tunnel.down.is_behind() {
             return Poll::Pending;
         }
-        quiet.as_mut().reset(tunnel.active + QUIET);
+        let patience = if closes_websocket { ANSWER } else { QUIET };
+        quiet.as_mut().reset(tunnel.active + patience);
         quiet.as_mut().poll(cx).map(Ok)
     })
     .await;
@@ -159,6 +160,9 @@ fn reset(io: &dyn Any) {
         SockRef::from(stream).set_linger(Some(Duration::ZERO)).ok();
     }
 }
+
+/// How long a WebSocket that was told to close may be silent.
+const ANSWER: Duration = Duration::from_secs(5);
 
 /// How long a tunnel has no byte before a drain takes it for idle.
 const QUIET: Duration = Duration::from_secs(1);

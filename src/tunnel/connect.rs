@@ -197,7 +197,8 @@ impl Upstream {
         let invalid = |why| InvalidUpstream { url: url.into(), why };
         let parsed: Uri = url.parse().map_err(|_| invalid("it is not a URL"))?;
         let authority = parsed.authority().filter(|_| parsed.scheme().is_some());
-        let authority = authority.ok_or_else(|| invalid("it has no scheme and host"))?;
+        let authority = authority
+            .ok_or_else(|| invalid("it has no scheme and host, such as `http://127.0.0.1:9000`"))?;
         let (authority, port) = crate::host::parse(authority.as_str().as_bytes())
             .ok_or_else(|| invalid("its host is malformed, or has user information"))?;
         if parsed.query().is_some() {

@@ -3,7 +3,11 @@
 use std::mem;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, request};
+use http::{
+    Request, Response, StatusCode,
+    header::{CONTENT_LENGTH, TRANSFER_ENCODING},
+    request,
+};
 use http_body::Body;
 
 use super::{
@@ -11,7 +15,7 @@ use super::{
     carry::carry,
     connect::Connect,
     error::{TunnelError, TunnelErrorKind},
-    headers::end_to_end,
+    headers::{end_to_end, is_decoded},
     request::{Asked, is_h2c, is_websocket},
     response,
     upstream::{self, Answer},
@@ -88,10 +92,17 @@ where
         let why = format!("it answered {} in place of 101", response.status());
         return Err(failed(TunnelError::new(TunnelErrorKind::NotSwitched, why)));
     }
+    if !is_decoded(response.headers()) {
+        let why = "its body has a transfer coding beside chunked";
+        return Err(failed(TunnelError::new(TunnelErrorKind::Malformed, why)));
+    }
     let mut response = response;
     // RFC 9112 §2.3: in HTTP/1.0 it would be sent so, and end with the connection.
     *response.version_mut() = http::Version::HTTP_11;
-    *response.headers_mut() = end_to_end(response.headers(), &[]);
+    // RFC 9112 §6.3: `Content-Length` beside `Transfer-Encoding` is no length, and would be taken for one.
+    let is_chunked = response.headers().contains_key(TRANSFER_ENCODING);
+    let except = if is_chunked { &[CONTENT_LENGTH][..] } else { &[] };
+    *response.headers_mut() = end_to_end(response.headers(), except);
     Err(Rejection::from(response).with_reason("upstream"))
 }
 

@@ -24,7 +24,7 @@ pub struct Forwarded {
 type Address = Arc<dyn Fn(&request::Parts) -> Option<IpAddr> + Send + Sync>;
 
 impl Forwarded {
-    /// Replaces these headers of the client.
+    /// Replaces these headers of the client, and removes its `X-Forwarded-Port` and `X-Real-IP`.
     ///
     /// `address` returns the client's address: in axum, that of `ConnectInfo` in the request's
     /// extensions. Without one, the headers say `unknown` (RFC 7239 §6.2), and `X-Forwarded-For` is left
@@ -45,27 +45,29 @@ impl Forwarded {
         Self { appends: true, ..Self::set(address) }
     }
 
-    /// Says that clients use `https`. The default is what the request's URI says, which has a scheme in
-    /// HTTP/2 only, and otherwise nothing.
+    /// Says that clients use `https`, because this server speaks TLS. By default, the upstream is told no
+    /// scheme: one that stands in the request is only what the client claims.
     pub fn https(mut self) -> Self {
         self.proto = Some("https");
         self
     }
 
+    /// Says that clients use `http`. See [`https`](Self::https).
+    pub fn http(mut self) -> Self {
+        self.proto = Some("http");
+        self
+    }
+
     /// Returns the headers that are not taken from the client.
     pub(super) fn replaced(&self) -> &'static [HeaderName] {
-        static HEADERS: [HeaderName; 4] = [FORWARDED, FOR, HOST, PROTO];
+        static HEADERS: [HeaderName; 6] = [FORWARDED, FOR, HOST, PROTO, PORT, REAL_IP];
         if self.appends { &[] } else { &HEADERS }
     }
 
     /// Adds the headers. `host` is the one that the client asked for.
     pub(super) fn add(&self, head: &request::Parts, host: &HeaderValue, headers: &mut HeaderMap) {
         let address = (self.address)(head);
-        let proto = self.proto.or_else(|| match head.uri.scheme_str() {
-            Some("http") => Some("http"),
-            Some("https") => Some("https"),
-            _ => None,
-        });
+        let proto = self.proto;
         headers.append(FORWARDED, element(address, host, proto));
         if let Some(Ok(address)) = address.map(|it| HeaderValue::try_from(it.to_string())) {
             headers.append(FOR, address);
@@ -109,3 +111,5 @@ impl fmt::Debug for Forwarded {
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");

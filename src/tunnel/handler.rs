@@ -225,8 +225,7 @@ impl<C> Tunnel<C> {
 
     /// Sets the `Host` header of the requests that go up. The default is the client's.
     ///
-    /// An upstream that compares `Origin` with `Host`, as WebSocket servers do, then finds them
-    /// different.
+    /// Then an upstream that checks `Origin` against `Host`, as WebSocket servers do, rejects browsers.
     pub fn host(mut self, host: HeaderValue) -> Self {
         self.rewrite.host = Some(host);
         self
@@ -286,8 +285,9 @@ impl<C> Tunnel<C> {
     /// Has a drain end each WebSocket with a close frame: 1001, going away (RFC 6455 §7.4.1). The
     /// default is to close the connection once it is idle.
     ///
-    /// The client gets the frame between two others. Its answer goes up, so that the upstream ends the
-    /// WebSocket in its own way; what the upstream still sends is discarded.
+    /// The close frame is sent only after a complete frame of the upstream, never inside one. The client's
+    /// close frame is passed to the upstream, which then ends the WebSocket. Frames that the upstream still
+    /// sends are discarded. If no byte goes either way for 5 seconds, both connections are closed.
     pub fn close_websocket_on_drain(mut self) -> Self {
         self.closes_websocket = true;
         self

@@ -24,6 +24,16 @@ pub(super) fn end_to_end(headers: &HeaderMap, except: &[HeaderName]) -> HeaderMa
     kept
 }
 
+/// Whether the body is not coded for its way, or chunked and nothing else, which hyper decodes.
+pub(super) fn is_decoded(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(TRANSFER_ENCODING).iter();
+    match (lines.next(), lines.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked"),
+        _ => false,
+    }
+}
+
 fn is_hop_by_hop(name: &HeaderName) -> bool {
     const HOP_BY_HOP: [HeaderName; 8] = [
         CONNECTION,

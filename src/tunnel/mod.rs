@@ -4,18 +4,30 @@
 //! with the right 101. From then on, the tunnel carries bytes both ways. A reverse proxy that trusts the
 //! request alone is a hole: its clients speak to the upstream past all routes and checks.
 //!
-//! ```
-//! use tower_upgrade::{UpgradeLayer, tunnel::Tunnel};
+#![cfg_attr(feature = "axum", doc = "```")]
+#![cfg_attr(not(feature = "axum"), doc = "```ignore")]
+//! use std::net::SocketAddr;
 //!
-//! let layer = UpgradeLayer::new()
-//!     .on("websocket", Tunnel::to("http://127.0.0.1:9000")?)
-//!     .extended_connect();
-//! # drop(layer);
+//! use axum::{Router, extract::ConnectInfo, routing::get};
+//! use tower_upgrade::{UpgradeLayer, tunnel::{Forwarded, Tunnel}};
+//!
+//! // WebSockets under `/live` go to another server, and axum answers all other requests.
+//! let client = Forwarded::set(|head| {
+//!     head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip())
+//! });
+//! let tunnel = Tunnel::to("http://127.0.0.1:9000")?.strip_prefix("/live").forwarded(client);
+//! let app = Router::new()
+//!     .route("/", get(|| async { "plain" }))
+//!     .layer(UpgradeLayer::new().on("websocket", tunnel).for_axum())
+//!     .layer(UpgradeLayer::outermost());
+//! // `axum::serve` puts the `ConnectInfo` into each request.
+//! let service = app.into_make_service_with_connect_info::<SocketAddr>();
+//! # drop(service);
 //! # Ok::<(), tower_upgrade::tunnel::InvalidUpstream>(())
 //! ```
 //!
-//! The example `tunnel` in the repository is a whole development proxy: upgrades by a tunnel, and all
-//! other requests by the client of hyper-util.
+//! The example `tunnel` in the repository is a whole development proxy on hyper: upgrades go through a
+//! tunnel, and all other requests through the client of hyper-util.
 //!
 //! # What the upstream gets
 //!
@@ -25,7 +37,8 @@
 //! - `Upgrade` names the negotiated protocol alone, and `Connection` is `upgrade`.
 //! - Headers of the client's connection are removed: those of RFC 9110 §7.6.1, `Proxy-Authorization`,
 //!   `Expect`, and all that `Connection` names. `Host`, `Origin`, `Content-Length`, `Via`, `Forwarded`,
-//!   `X-Forwarded-*`, `X-Real-*` and `Sec-WebSocket-*` are kept even if it names them.
+//!   `X-Forwarded-*`, `X-Real-*` and `Sec-WebSocket-*` are kept even if
+//!   `Connection` names them.
 //! - `Host` is the client's, unless [`Tunnel::host`] sets another.
 //! - An [extended CONNECT](crate::UpgradeLayer::extended_connect) of HTTP/2 becomes a GET. For WebSocket
 //!   it gets a `Sec-WebSocket-Key`. The tunnel checks the answer, and does not send it to the client.
@@ -42,6 +55,9 @@
 //! | cannot be reached, closes, breaks, or does not speak HTTP/1.1 | 502 |
 //! | is too slow: [`Tunnel::connect_timeout`], [`Tunnel::response_timeout`] | 504 |
 //!
+//! An answer that does not switch is an ordinary response: no limit of time is set on its body, and neither
+//! [`Connections`](crate::Connections) nor a drain knows of it.
+//!
 //! A request without exactly one `Host` gets a 400. So does a WebSocket without a valid
 //! `Sec-WebSocket-Key`, and one with another method than GET gets a 405.
 //! [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure) receives a [`TunnelError`] for each 502
@@ -51,7 +67,8 @@
 //!
 //! Each side can close its direction and read on. The tunnel ends when both have closed theirs. If one
 //! connection breaks, the other is reset if it is TCP without TLS, so that its peer does not see a clean EOF.
-//! Each direction applies back-pressure, and buffers 64 KiB at most.
+//! Each direction applies back-pressure, and buffers 64 KiB at most, or what
+//! the upstream has sent along with its 101.
 //!
 //! HTTP/2 is an exception, because hyper cannot reset a stream that it has handed over: a client in HTTP/2
 //! sees EOF when the upstream breaks, and a stream that the client cancels looks like one that it closes.
@@ -68,8 +85,10 @@
 //! - A client can have headers removed by naming them in `Connection`, except those above. If an outer
 //!   layer adds a header that the upstream trusts, choose one of those names, such as `X-Forwarded-User`,
 //!   and have the layer replace the client's value.
-//! - A tunnel does not look at the path, except for its [prefix](Tunnel::strip_prefix). Limit it with
-//!   [`when`](crate::UpgradeHandler::when).
+//! - A tunnel takes every path. [`strip_prefix`](Tunnel::strip_prefix) limits it to one prefix and removes
+//!   that, and [`when`](crate::UpgradeHandler::when) limits it without removing anything.
+//! - The path in the upstream's URL confines nobody: with `/app` there, `/../admin` goes up as
+//!   `/app/../admin`.
 
 mod carry;
 mod connect;

@@ -6,11 +6,14 @@ use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{ALLOW, CONNECTION, COOKIE, HOST, SEC_WEBSOCKET_KEY, UPGRADE},
     request,
-    uri::PathAndQuery,
+    uri::{Authority, PathAndQuery},
 };
 use http_body_util::Full;
 
-use super::{forwarded::Forwarded, headers::end_to_end};
+use super::{
+    forwarded::Forwarded,
+    headers::{end_to_end, is_decoded},
+};
 use crate::{
     connect, connections::clock::random, handler::rejection::Rejection, host,
     negotiation::protocol::Protocol, websocket::key,
@@ -50,10 +53,14 @@ impl Rewrite {
     }
 
     /// Returns the target in origin-form, RFC 9112 §3.2.1.
-    fn target(&self, uri: &Uri) -> Result<Uri, Rejection> {
+    fn target(&self, head: &request::Parts, is_connect: bool) -> Result<Uri, Rejection> {
+        let uri = &head.uri;
         let path = self.path(uri).unwrap_or_else(|| uri.path());
         let is_kept = self.base.is_empty() && self.prefix.is_empty() && !path.is_empty();
-        // `OPTIONS *` is for the whole server, RFC 9112 §3.2.4.
+        // `OPTIONS *` is for the whole server, RFC 9112 §3.2.4. No other method has this target.
+        if path == "*" && (head.method != Method::OPTIONS || is_connect) {
+            return Err(Rejection::from(StatusCode::BAD_REQUEST).with_reason("target"));
+        }
         if is_kept || path == "*" {
             let target = uri.path_and_query().cloned();
             return Ok(target.map_or_else(Uri::default, Uri::from));
@@ -76,9 +83,13 @@ impl Rewrite {
         protocol: &Protocol<'_>,
     ) -> Result<Asked, Rejection> {
         let is_connect = connect::protocol(head).is_some();
+        if !is_decoded(&head.headers) {
+            // RFC 9112 §6.1. Without the header, the upstream would not know that the body is coded.
+            return Err(Rejection::from(StatusCode::NOT_IMPLEMENTED).with_reason("coding"));
+        }
         let replaced = self.forwarded.as_ref().map_or(&[][..], Forwarded::replaced);
         let mut headers = end_to_end(&head.headers, replaced);
-        let host = host(head)?;
+        let host = host(head, is_connect)?;
         if let Some(forwarded) = &self.forwarded {
             forwarded.add(head, &host, &mut headers);
         }
@@ -96,18 +107,24 @@ impl Rewrite {
         headers.insert(UPGRADE, protocol.to_header_value());
         let mut request = Request::new(Full::from(body));
         *request.method_mut() = if is_connect { Method::GET } else { head.method.clone() };
-        *request.uri_mut() = self.target(&head.uri)?;
+        *request.uri_mut() = self.target(head, is_connect)?;
         *request.headers_mut() = headers;
         Ok(Asked { request, accept, is_connect })
     }
 }
 
 /// Returns the host that the client asks for.
-fn host(head: &request::Parts) -> Result<HeaderValue, Rejection> {
+fn host(head: &request::Parts, is_connect: bool) -> Result<HeaderValue, Rejection> {
     let mut lines = head.headers.get_all(HOST).iter();
-    let host = match (head.uri.authority(), lines.next(), lines.next()) {
-        // RFC 9112 §3.2.2 and RFC 9113 §8.3.1: the target's is the host, whatever the header says.
-        (Some(authority), ..) => HeaderValue::from_str(authority.as_str()).ok(),
+    let authority = head.uri.authority().map(Authority::as_str);
+    let host = match (authority, lines.next(), lines.next()) {
+        // RFC 9113 §8.3.1.
+        (Some(authority), ..) if is_connect => HeaderValue::from_str(authority).ok(),
+        // RFC 9112 §3.2.2: in absolute-form the target's is the host, whatever the header says. Without a
+        // scheme it would be authority-form, which is for CONNECT only.
+        (Some(authority), Some(_), None) if head.uri.scheme().is_some() => {
+            HeaderValue::from_str(authority).ok()
+        }
         (None, Some(host), None) => Some(host.clone()),
         // RFC 9112 §3.2. hyper does not look, and the upstream might go by another than we do.
         _ => None,

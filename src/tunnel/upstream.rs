@@ -25,6 +25,7 @@ use tokio::{
 use super::{
     connect::Connect,
     error::{TunnelError, TunnelErrorKind},
+    headers::end_to_end,
     written::Written,
 };
 
@@ -160,7 +161,12 @@ where
         let this = self.project();
         // Its errors come by the body.
         drop(this.connection.poll(cx));
-        this.incoming.poll_frame(cx)
+        let frame = this.incoming.poll_frame(cx);
+        // Trailers are headers, too.
+        frame.map_ok(|frame| match frame.into_trailers() {
+            Ok(trailers) => Frame::trailers(end_to_end(&trailers, &[])),
+            Err(frame) => frame,
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -221,16 +221,19 @@ async fn a_websocket_that_its_upstream_has_closed_gets_no_second_close() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_frame_that_never_ends_and_a_close_that_is_not_answered_end_at_the_deadline() {
+async fn a_frame_that_never_ends_and_a_close_that_is_not_answered_do_not_hold_up_a_drain() {
     for sent in [&b""[..], b"\x82\x7f\x7f\xff\xff\xff\xff\xff\xff\xff", b"\x81"] {
         let mut proxy = Proxy::closing_websockets();
         let (mut client, mut upstream) = proxy.websocket(&[], sent).await;
-        let shutdown = proxy.connections.shutdown(Duration::from_secs(5)).await;
-        assert_eq!((shutdown.finished, shutdown.aborted), (0, 1));
+        let start = Instant::now();
+        let shutdown = proxy.connections.shutdown(Duration::from_secs(60)).await;
+        assert_eq!((shutdown.finished, shutdown.aborted), (1, 0));
+        // Five seconds for the answer, and as many for the client's FIN.
+        assert!((10..=11).contains(&start.elapsed().as_secs()), "{:?}", start.elapsed());
         let close = if sent.is_empty() { GOING_AWAY } else { b"" };
         assert_eq!(client.receive_bytes().await, (close.to_vec(), true));
         upstream.is_dropped().await;
-        proxy.is_idle_after(&["websocket Aborted"]);
+        proxy.is_idle_after(&[]);
     }
 }
 

@@ -148,8 +148,8 @@ async fn the_request_goes_up_as_one_of_http_1() {
     proxy.layer = UpgradeLayer::new().on("foo", proxy_tunnel).extended_connect();
     let (_answer, mut upstream) = proxy.asked2("foo", &headers[..1]).await;
     let expected = "GET /x?y HTTP/1.1\r\nx: 1\r\nforwarded: \
-                    for=\"[::1]\";host=\"a.test\";proto=http\r\nx-forwarded-for: \
-                    ::1\r\nx-forwarded-host: a.test\r\nx-forwarded-proto: http\r\nhost: \
+                    for=\"[::1]\";host=\"a.test\"\r\nx-forwarded-for: \
+                    ::1\r\nx-forwarded-host: a.test\r\nhost: \
                     a.test\r\nconnection: upgrade\r\nupgrade: foo\r\n\r\n";
     upstream.receive().await.is(expected).and_is_open();
 }

@@ -73,6 +73,28 @@ async fn any_other_answer_goes_down_whole_without_the_headers_of_its_connection(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_length_beside_a_transfer_coding_is_none() {
+    // RFC 9112 §6.3
+    let mut proxy = Proxy::new();
+    for length in [3, 30] {
+        let (mut client, mut upstream) = proxy.asked(get(FOO)).await;
+        let head = format!(
+            "HTTP/1.1 200 OK\r\nContent-Length: {length}\r\nTransfer-Encoding: chunked\r\n\r\n"
+        );
+        upstream.send(head + "5\r\nhello\r\n0\r\n\r\n").await;
+        let expected =
+            "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n";
+        client.receive().await.is(expected).and_is_open();
+    }
+    // Without the header, nobody could decode it.
+    let (mut client, mut upstream) = proxy.asked(get(FOO)).await;
+    upstream.send("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n").await;
+    let answer = client.receive().await;
+    answer.is(&failed("502 Bad Gateway", "the upstream's answer is not HTTP/1.1")).and_is_open();
+    proxy.is_idle_after(&["foo Upstream Malformed"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_answer_without_a_body_is_one() {
     let mut proxy = Proxy::new();
     for (method, head) in [

@@ -63,6 +63,34 @@ async fn the_target_goes_up_byte_for_byte() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_target_that_is_not_for_this_method_goes_nowhere() {
+    // RFC 9112 §3.2.3 and §3.2.4. The host of the first would go before `Host`.
+    let mut proxy = Proxy::new();
+    for line in ["GET b.test HTTP/1.1", "GET b.test:80 HTTP/1.1", "GET * HTTP/1.1"] {
+        let answer = proxy.client().exchange(request(line, FOO)).await;
+        answer.is("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").and_is_open();
+    }
+    // Absolute-form needs its one `Host` as well, RFC 9112 §3.2.
+    for hosts in ["", "Host: a.test\r\nHost: b.test\r\n"] {
+        let request = format!("GET http://a.test/ HTTP/1.1\r\n{hosts}{FOO}\r\n");
+        let answer = proxy.client().exchange(request).await;
+        answer.is("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").and_is_open();
+    }
+    proxy.has_not_connected();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_coded_for_its_way_goes_nowhere() {
+    // RFC 9112 §6.1
+    let mut proxy = Proxy::new();
+    let body = "Transfer-Encoding: gzip, chunked\r\n";
+    let mut client = proxy.client();
+    let answer = client.exchange(post(&format!("{body}{FOO}"), "5\r\nhello\r\n0\r\n\r\n")).await;
+    answer.is("HTTP/1.1 501 Not Implemented\r\ncontent-length: 0\r\n\r\n").and_is_open();
+    proxy.has_not_connected();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_target_that_is_not_ascii_goes_up_as_it_is() {
     let request = |target: &str| request(&format!("GET {target} HTTP/1.1"), FOO);
     goes_up(request("/é?ü"), up("GET /é?ü", "", "foo")).await;
