@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Measures this crate beside its peers, and writes bench/RESULTS.md and two plots. Takes 15 minutes, and needs
+# Measures this crate beside its peers, and writes bench/RESULTS.md and two plots. Takes 15 minutes after the build, and needs
 # two cores, of which nobody else should use much.
 #
 #     bench/run.sh [PEER...]    only these peers
