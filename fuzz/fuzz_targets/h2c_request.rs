@@ -169,9 +169,8 @@ async fn check(input: &Input) {
     }
     bytes.extend(&input.bytes);
     let received = input.exchange(service, &bytes).await;
-    runtime::settle().await;
     // A connection that lingers ends after some seconds.
-    tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+    runtime::wait_for_limits().await;
     assert_eq!(connections.active(), 0);
 
     let offered = std::mem::take(&mut *reports.lock().unwrap());

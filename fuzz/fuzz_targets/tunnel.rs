@@ -19,7 +19,7 @@ use libfuzzer_sys::{
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneService};
 use tower_upgrade::{UpgradeErrorKind, UpgradeLayer, tunnel::Tunnel};
@@ -197,7 +197,7 @@ async fn check(input: &Arc<Input>) {
     service::serve(input.server, Pieces::new(server, input.client_sizes.clone()), service);
     let received = input.sending.exchange(client, &input.request()).await;
     // The upstream leaves by then, whatever it waits for.
-    sleep(Duration::from_secs(3600)).await;
+    runtime::wait_for_limits().await;
     assert_eq!(connections.active(), 0);
     let failures = failures.lock().unwrap();
     for kind in [UpgradeErrorKind::Panicked, UpgradeErrorKind::Switch, UpgradeErrorKind::NotEnabled]
