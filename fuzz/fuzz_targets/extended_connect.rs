@@ -147,7 +147,7 @@ async fn check(input: &Input) {
     let connection = tokio::spawn(builder.serve_connection(server, service));
     let received = input.sending.exchange(client, &stream).await;
     drop(connection.await);
-    runtime::settle().await;
+    runtime::wait_for_limits().await;
     assert_eq!(subject.connections.active(), 0);
     check_streams(input, &setup, &log.take(), &received);
 }

@@ -169,9 +169,8 @@ async fn check(input: &Input) {
     }
     bytes.extend(&input.bytes);
     let received = input.exchange(service, &bytes).await;
-    runtime::settle().await;
     // A connection that lingers ends after some seconds.
-    tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+    runtime::wait_for_limits().await;
     assert_eq!(connections.active(), 0);
 
     let offered = std::mem::take(&mut *reports.lock().unwrap());
@@ -198,8 +197,11 @@ async fn check(input: &Input) {
         // Only its `Host` can be invalid, or HTTP/2 has refused stream 1.
         ([_plain], []) => {
             let is_refused = switched && (input.limit.is_some() || !input.bytes.is_empty());
-            let is_bad = received.starts_with(b"HTTP/1.1 400 ")
-                || received.starts_with(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 400 ");
+            // So can its body, if the client is too slow. hyper does not flush the answer to an unread body,
+            // so that it may be cut.
+            let received =
+                received.strip_prefix(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(&received);
+            let is_bad = received.starts_with(&b"HTTP/1.1 4"[..received.len().min(10)]);
             assert!(is_refused || is_bad, "{}", received.escape_ascii());
         }
         ([(_, plain)], [(version, offered), ..]) => {

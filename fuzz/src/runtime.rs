@@ -33,3 +33,8 @@ pub fn allow_expected_panics() {
         }
     }));
 }
+
+/// Waits until every limit of time is over.
+pub async fn wait_for_limits() {
+    sleep(Duration::from_secs(3600)).await;
+}
