@@ -11,7 +11,8 @@
 //! cargo add tonic
 //! ```
 //!
-//! ```
+#![cfg_attr(feature = "axum", doc = "```")]
+#![cfg_attr(not(feature = "axum"), doc = "```ignore")]
 //! use axum::{Router, body::Bytes, http::Request, routing::any};
 //! use tokio::io::{AsyncReadExt, AsyncWriteExt};
 //! use tonic::service::Routes;
