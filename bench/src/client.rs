@@ -9,7 +9,7 @@ use tokio::{
     net::TcpStream,
 };
 
-/// What a connection is upgraded to.
+/// The protocol that a connection is upgraded to.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Protocol {
     /// `Upgrade: websocket`, at `/ws`.

@@ -31,7 +31,7 @@ pub(crate) enum Until {
     Over(Duration),
 }
 
-/// What a load did.
+/// The outcome of a load.
 pub(crate) struct Done {
     pub(crate) units: u32,
     pub(crate) took: Duration,

@@ -1,4 +1,4 @@
-//! What is said about the machine, and about programs on it, beside figures.
+//! Facts about the machine and the programs on it, for the pages with figures.
 
 use std::{fs, io};
 
@@ -12,7 +12,7 @@ pub(crate) fn facts() -> io::Result<String> {
     let model = models.next().map_or("an unknown processor", |(_, model)| model);
     let cores = models.count() + 1;
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    // What follows the numbers names a build and says nothing about speed.
+    // The text after the numbers names a build, and says nothing about speed.
     let kernel = kernel.trim().split('-').next().unwrap_or_default();
     Ok(format!("{model}, {cores} cores, Linux {kernel}, {}", first_line("rustc", &["--version"])?))
 }

@@ -82,7 +82,7 @@ struct Figures {
 
 struct Load {
     title: &'static str,
-    /// What is counted, one of them and many, and how many of them one unit of work is.
+    /// The unit of the figures in singular and plural, and how many of them one unit of work is.
     unit: &'static str,
     units: &'static str,
     per_unit: f64,

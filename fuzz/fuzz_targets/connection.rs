@@ -100,7 +100,7 @@ fn stream(messages: &[Message]) -> (Vec<u8>, Vec<usize>) {
     (stream, ends)
 }
 
-/// What holds whatever a client does.
+/// Checks the invariants that hold for every client.
 fn check_invariants(
     input: &Input,
     stream: &[u8],

@@ -146,7 +146,7 @@ impl Input {
     }
 }
 
-/// What the upstream has seen.
+/// The bytes and connections that the upstream has seen.
 #[derive(Default)]
 struct Seen {
     bytes: Vec<u8>,

@@ -49,7 +49,7 @@ pub fn block(headers: &[(&str, &[u8])]) -> Vec<u8> {
     block
 }
 
-/// What came on one stream.
+/// The frames that came on one stream.
 #[derive(Debug, Default)]
 pub struct Stream {
     /// The first byte of the first HEADERS, which is the status if it is in the static table.

@@ -1,4 +1,4 @@
-//! What an input says: how a server is set up, and what its client sends.
+//! The meaning of an input: how a server is set up, and what its client sends.
 
 use libfuzzer_sys::arbitrary::{self, Arbitrary, Unstructured};
 
@@ -49,7 +49,7 @@ pub struct Registration {
     pub handler: Option<Handler>,
 }
 
-/// What a handler is registered for.
+/// The registration of a handler.
 #[derive(Clone, Copy, Debug)]
 pub struct Pattern(pub &'static str);
 

@@ -25,7 +25,7 @@ use crate::{
     runtime::EXPECTED_PANIC,
 };
 
-/// What happened in a server.
+/// The events in a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     Inner { head: Head, upgradable: bool, body: Option<(Vec<u8>, Vec<(String, Vec<u8>)>)> },

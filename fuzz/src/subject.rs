@@ -26,7 +26,7 @@ use crate::{
     service::{self, Boxed, Event, Head, Log, Served, boxed},
 };
 
-/// What is looked at from outside.
+/// The parts that are visible from outside.
 pub struct Subject {
     pub service: Served,
     pub connections: Connections,

@@ -147,8 +147,8 @@ fn jittered(lifetime: Duration) -> Duration {
     lifetime.saturating_sub(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
 }
 
-/// A random number. The standard library has no other source, and this one is for spreading a load, which
-/// needs no better.
+/// Returns a random number. The standard library has no other source. It is for spreading a load and for the
+/// key of a WebSocket to an upstream, which need no secret.
 pub(crate) fn random() -> u64 {
     RandomState::new().hash_one(())
 }

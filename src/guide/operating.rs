@@ -75,8 +75,8 @@
 //! - those of your handlers: [`Rejection::with_reason`](crate::Rejection::with_reason)
 //! - of the feature `websocket`: `method`, `host`, `version`, `key`, `origin`, `extensions` and `offer`
 //! - of the feature `h2c`: `host`
-//! - of the feature `tunnel`: `method`, `host`, `key`, and `upstream` for an answer of the upstream that does
-//!   not switch
+//! - of the feature `tunnel`: `method`, `host`, `target`, `coding`, `key`, and `upstream` for an answer of the
+//!   upstream that does not switch
 //!
 //! One run of the example `graceful`, as Prometheus sees it, without the types and the buckets: one client
 //! comes and goes, one sends a malformed handshake, one asks for an unknown protocol, one breaks off, and

@@ -54,7 +54,8 @@ pub enum TunnelErrorKind {
     Closed,
     /// The connection to the upstream broke before its answer. The client got a 502.
     Reset,
-    /// The upstream's answer was not HTTP/1.1. The client got a 502.
+    /// The upstream's answer was not HTTP/1.1, or its body had a transfer coding beside chunked. The client
+    /// got a 502.
     Malformed,
     /// The upstream answered a 101, but not the one that was asked for: `Connection` did not have the
     /// option `upgrade`, `Upgrade` named something else, or `Sec-WebSocket-Accept` was wrong. Or it came

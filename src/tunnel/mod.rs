@@ -37,8 +37,7 @@
 //! - `Upgrade` names the negotiated protocol alone, and `Connection` is `upgrade`.
 //! - Headers of the client's connection are removed: those of RFC 9110 §7.6.1, `Proxy-Authorization`,
 //!   `Expect`, and all that `Connection` names. `Host`, `Origin`, `Content-Length`, `Via`, `Forwarded`,
-//!   `X-Forwarded-*`, `X-Real-*` and `Sec-WebSocket-*` are kept even if
-//!   `Connection` names them.
+//!   `X-Forwarded-*`, `X-Real-*` and `Sec-WebSocket-*` are kept even if `Connection` names them.
 //! - `Host` is the client's, unless [`Tunnel::host`] sets another.
 //! - An [extended CONNECT](crate::UpgradeLayer::extended_connect) of HTTP/2 becomes a GET. For WebSocket
 //!   it gets a `Sec-WebSocket-Key`. The tunnel checks the answer, and does not send it to the client.
@@ -58,8 +57,9 @@
 //! An answer that does not switch is an ordinary response: no limit of time is set on its body, and neither
 //! [`Connections`](crate::Connections) nor a drain knows of it.
 //!
-//! A request without exactly one `Host` gets a 400. So does a WebSocket without a valid
-//! `Sec-WebSocket-Key`, and one with another method than GET gets a 405.
+//! A request of HTTP/1.1 without exactly one `Host` gets a 400, and so does one whose target is not for its
+//! method (RFC 9112 §3.2). A WebSocket without a valid `Sec-WebSocket-Key` gets a 400, and one with another
+//! method than GET a 405. A body with a transfer coding beside chunked gets a 501.
 //! [`UpgradeLayer::on_failure`](crate::UpgradeLayer::on_failure) receives a [`TunnelError`] for each 502
 //! and 504.
 //!
@@ -67,8 +67,8 @@
 //!
 //! Each side can close its direction and read on. The tunnel ends when both have closed theirs. If one
 //! connection breaks, the other is reset if it is TCP without TLS, so that its peer does not see a clean EOF.
-//! Each direction applies back-pressure, and buffers 64 KiB at most, or what
-//! the upstream has sent along with its 101.
+//! Each direction applies back-pressure. It buffers 64 KiB at most, or the bytes that came along with the
+//! upstream's 101 if these are more.
 //!
 //! HTTP/2 is an exception, because hyper cannot reset a stream that it has handed over: a client in HTTP/2
 //! sees EOF when the upstream breaks, and a stream that the client cancels looks like one that it closes.

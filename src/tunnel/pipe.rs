@@ -16,7 +16,7 @@ use super::{
 };
 
 thread_local! {
-    /// What is read into. A tunnel needs it only while it is polled, so that an idle one has none.
+    /// The buffer for reads. A tunnel needs it only while it is polled, so an idle one has none.
     static BUFFER: Cell<Option<Box<[u8]>>> = const { Cell::new(None) };
 }
 
@@ -29,7 +29,7 @@ const READS: usize = 16;
 /// One direction.
 #[derive(Debug)]
 pub(super) struct Direction {
-    /// What the writer did not take yet, from `written` on.
+    /// The bytes that the writer did not take yet, from `written` on.
     pending: Vec<u8>,
     written: usize,
     needs_flush: bool,

@@ -19,18 +19,18 @@ use crate::{
     negotiation::protocol::Protocol, websocket::key,
 };
 
-/// What becomes of the path and of the host on their way up.
+/// The changes to the path and the host on their way up.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rewrite {
-    /// What comes before the path, without a slash at its end.
+    /// The path before that of each request, without a slash at its end.
     pub(super) base: Box<str>,
-    /// What the path has to begin with, and is removed.
+    /// The start that the path has to have, which is removed.
     pub(super) prefix: Box<str>,
     pub(super) host: Option<HeaderValue>,
     pub(super) forwarded: Option<Forwarded>,
 }
 
-/// What the upstream is asked, and what its 101 has to say.
+/// The request to the upstream, and the expected answer.
 pub(super) struct Asked {
     pub(super) request: Request<Full<Bytes>>,
     /// The value of `Sec-WebSocket-Accept`, if the protocol is WebSocket.

@@ -18,9 +18,9 @@ pub(super) struct Memory {
 }
 
 pub(super) struct Bytes {
-    /// What the process has grown by.
+    /// The growth of the process.
     pub(super) resident: f64,
-    /// What its allocator has given out, if it counts.
+    /// The bytes that its allocator has given out, if it counts.
     pub(super) allocated: Option<f64>,
 }
 

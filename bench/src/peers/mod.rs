@@ -39,7 +39,7 @@ pub(crate) async fn compare(directory: &str, keys: &[&str]) -> io::Result<()> {
     fs::write(directory.join("memory.svg"), plot::memory(&figures))
 }
 
-/// What is exact of a peer.
+/// The exact figures of a peer.
 struct Figures {
     peer: &'static Peer,
     counts: Option<Vec<Option<counts::Counts>>>,

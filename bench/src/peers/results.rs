@@ -44,7 +44,7 @@ pub(super) fn page(
     Ok(sections.join("\n"))
 }
 
-/// What this crate costs more than hyper by hand.
+/// Returns the cost of this crate above hyper by hand.
 fn beside(figures: &[Figures], what: &str, of: impl Fn(Counts) -> f64) -> String {
     let cost = |key: &str, load: usize| {
         let figures = figures.iter().find(|figures| figures.peer.key == key)?;
@@ -104,7 +104,7 @@ fn memory(figures: &[Figures]) -> String {
     )
 }
 
-/// What an idle connection of this crate takes more than one by hand.
+/// Returns the memory of an idle connection of this crate above one by hand.
 fn memory_beside(figures: &[Figures]) -> String {
     let allocated = |key: &str| {
         let figures = figures.iter().find(|figures| figures.peer.key == key)?;

@@ -1,4 +1,4 @@
-//! What runs on a connection: an echo of messages, by tokio-websockets or tungstenite, and one of bytes.
+//! The functions on a connection: an echo of messages, by tokio-websockets or tungstenite, and one of bytes.
 
 use futures_util::{Sink, SinkExt, Stream, TryStreamExt};
 use hyper_tungstenite::tungstenite::{Error, Message};
