@@ -74,10 +74,10 @@ where
 pub(crate) struct Link(Weak<Slot>);
 
 impl Link {
-    /// Whether the layer waits for a switch to this protocol.
-    #[cfg(all(feature = "axum", feature = "websocket"))]
-    pub(crate) fn is_for(&self, name: &str) -> bool {
-        self.0.upgrade().is_some_and(|slot| slot.protocol.name().eq_ignore_ascii_case(name))
+    /// Returns the protocol to which the layer waits for a switch.
+    #[cfg(feature = "axum")]
+    pub(crate) fn protocol(&self) -> Option<Protocol<'static>> {
+        self.0.upgrade().map(|slot| slot.protocol.clone())
     }
 
     /// Returns whether the layer can still take the switch.

@@ -12,7 +12,8 @@ use http::HeaderValue;
 /// [`UpgradeHandler::accepts`](crate::UpgradeHandler::accepts) gets a `Protocol` that borrows from the
 /// request. The negotiated one is owned. It is in the extensions of the request that
 /// [`UpgradeHandler::upgrade`](crate::UpgradeHandler::upgrade) gets, and
-/// [`Upgraded::protocol`](crate::Upgraded::protocol) returns it.
+/// [`Upgraded::protocol`](crate::Upgraded::protocol) returns it. With the feature `axum` it is an extractor
+/// below [`on_inner`](crate::UpgradeLayer::on_inner).
 ///
 /// # Example
 ///

@@ -21,23 +21,29 @@ use tower_upgrade::{Protocol, Rejection, Switch, UpgradeLayer};
 use crate::support::*;
 
 async fn room(
+    protocol: Protocol<'static>,
     State(log): State<Log>,
     Path(room): Path<String>,
-    request: Request<Body>,
 ) -> Result<Switch, Rejection> {
     if room == "closed" {
         return Err((StatusCode::CONFLICT, "this room is closed").into());
     }
-    if request.extensions().get::<Protocol<'static>>().is_none() {
-        return Err(StatusCode::UPGRADE_REQUIRED.into());
-    }
-    log.push(format!("room {room}"));
+    log.push(format!("room {room}, {protocol}"));
+    Ok(Switch::to(echo_run(&log, "foo")))
+}
+
+async fn page_or_room(
+    protocol: Option<Protocol<'static>>,
+    State(log): State<Log>,
+) -> Result<Switch, &'static str> {
+    protocol.ok_or("a page")?;
     Ok(Switch::to(echo_run(&log, "foo")))
 }
 
 fn app(log: &Log) -> Router {
     Router::new()
         .route("/rooms/{room}", any(room))
+        .route("/both", any(page_or_room))
         .route("/", on_get(|| async { "plain" }))
         .with_state(log.clone())
 }
@@ -62,11 +68,67 @@ async fn a_handler_returns_a_switch_after_its_extractors() {
         wire.exchange(at("/nope", FOO)).await.starts_with("HTTP/1.1 404").and_is_open();
         let received = wire.exchange(at("/rooms/closed", FOO)).await;
         received.starts_with("HTTP/1.1 409").ends_with("\r\n\r\nthis room is closed").and_is_open();
-        wire.exchange(at("/rooms/a", "")).await.starts_with("HTTP/1.1 426").and_is_open();
+        wire.exchange(at("/rooms/a", "")).await.starts_with("HTTP/1.1 400").and_is_open();
+        wire.exchange(at("/both", "")).await.ends_with("\r\n\r\na page").and_is_open();
         let received = wire.exchange(at("/rooms/lobby", FOO) + "NP").await;
         assert_eq!(received.text, switching("foo") + "[NP]", "{name}");
-        assert!(log.take().contains(&String::from("room lobby")), "{name}");
+        assert!(log.take().contains(&String::from("room lobby, foo")), "{name}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agreed_protocol_is_an_extractor() {
+    let log = Log::default();
+    let layer = UpgradeLayer::new().on_inner("foo").on_inner("foo/2");
+    for (path, offered, agreed) in [
+        ("/rooms/a", "foo", "foo"),
+        ("/rooms/a", "FOO/1, Foo/2", "foo/2"),
+        ("/both", "foo", "foo"),
+        ("/both", "foo/1, foo/2, foo", "foo/2"),
+    ] {
+        let mut wire = Wire::serve(app(&log).layer(layer.clone().for_axum()));
+        let offer = format!("Connection: upgrade\r\nUpgrade: {offered}\r\n");
+        let received = wire.exchange(at(path, &offer) + "NP").await;
+        assert_eq!(received.text, switching(agreed) + "[NP]", "{path} {offered}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_without_an_agreed_protocol_is_rejected_and_says_why() {
+    let text = "this path speaks another protocol: the request offers none that an \
+                `UpgradeLayer::on_inner` around it has registered\n";
+    let log = Log::default();
+    let on_inner = UpgradeLayer::new().on_inner("foo");
+    for (headers, layer) in [
+        ("", Some(on_inner.clone())),
+        ("Connection: upgrade\r\nUpgrade: foo/1\r\n", Some(on_inner.clone())),
+        // Malformed.
+        ("Connection: upgrade\r\nUpgrade: foo/\r\n", Some(on_inner)),
+        // Nobody asks the routes.
+        (FOO, Some(UpgradeLayer::new())),
+        (FOO, None),
+    ] {
+        let app = match layer.clone() {
+            Some(layer) => app(&log).layer(layer.for_axum()),
+            None => app(&log),
+        };
+        let mut wire = Wire::serve(app);
+        let received = wire.exchange(at("/rooms/a", headers)).await;
+        received.starts_with("HTTP/1.1 400").ends_with(text).and_is_open();
+        wire.exchange(at("/both", headers)).await.ends_with("\r\n\r\na page").and_is_open();
+    }
+    assert!(!log.take().iter().any(|line| line.starts_with("room")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn on_a_route_that_requires_an_upgrade_it_is_426() {
+    // R9110-15.5.22-01
+    let log = Log::default();
+    let layer = UpgradeLayer::new().on_inner("foo").required();
+    let mut wire = Wire::serve(app(&log).layer(layer.for_axum()));
+    let received = wire.exchange(at("/rooms/a", "")).await;
+    received.starts_with("HTTP/1.1 426").and_is_open();
+    assert!(received.text.contains("upgrade: foo\r\n"), "{}", received.text);
 }
 
 #[tokio::test]

@@ -201,7 +201,7 @@ mod extractor {
         routing::{any, get},
     };
     use tower_http::timeout::ResponseBodyTimeoutLayer;
-    use tower_upgrade::{Switch, websocket::Offer};
+    use tower_upgrade::{Protocol, Switch, websocket::Offer};
 
     use super::*;
 
@@ -272,6 +272,32 @@ mod extractor {
         assert_eq!(client.send(page).await.text, "a page");
         let mut answer = client.send(connect("websocket", "/both", &[VERSION])).await;
         assert_eq!(answer.exchange("frame").await, "[frame]");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_agreed_protocol_is_an_extractor() {
+        async fn own(
+            protocol: Option<Protocol<'static>>,
+            State(log): State<Log>,
+        ) -> Result<Switch, &'static str> {
+            protocol.ok_or("a page")?;
+            Ok(Switch::to(echo_run(&log, "own")))
+        }
+
+        async fn only_own(_: Protocol<'static>, log: State<Log>) -> Result<Switch, &'static str> {
+            own(Some("own".parse().unwrap()), log).await
+        }
+
+        for path in ["/own", "/only"] {
+            let log = Log::default();
+            let routes = Router::new().route("/own", any(own)).route("/only", any(only_own));
+            let app = routes.with_state(log.clone()).layer(layer().on_inner("own"));
+            let mut client = Client::serve(app).await;
+            let mut answer = client.send(connect("own", path, &[])).await;
+            assert_eq!(answer.exchange("frame").await, "[frame]");
+            // A page would be a 2xx, which opens the tunnel.
+            assert_eq!(client.send(connect("other", path, &[])).await.status, 501);
+        }
     }
 
     #[tokio::test(start_paused = true)]
