@@ -14,7 +14,8 @@
 //!
 //! The handshake is malformed: `Host`, `Sec-WebSocket-Key` or `Sec-WebSocket-Version` is missing, repeated or
 //! wrong. The body of the response says what, and so does `reason` in the [logs](crate::guide::operating).
-//! Over HTTP/2 and HTTP/1.0, a request without an offer gets a 400 in place of a 426.
+//! Over HTTP/2 and HTTP/1.0, a request without an offer gets a 400 in place of a 426. A handler that takes
+//! [`Protocol<'static>`](crate::Protocol) answers 400 to each request without one.
 //!
 //! ## … a 403?
 //!

@@ -58,6 +58,18 @@
 //! path: limit it with `Tunnel::strip_prefix` or [`when`](crate::UpgradeHandler::when). Do not tunnel `h2c`,
 //! unless clients may reach the upstream past this server.
 //!
+//! | a tunnel | shown by |
+//! |---|---|
+//! | sends up the one protocol that was negotiated, and no header of the client's connection | `tests/it/tunnel/up.rs::the_negotiated_protocol_alone_goes_up_with_all_end_to_end_headers_in_order` |
+//! | opens nothing on an answer that is no 101 | `tests/it/tunnel/not_a_switch.rs::any_other_answer_goes_down_whole_without_the_headers_of_its_connection` |
+//! | checks the key that the upstream of a WebSocket answers | `tests/it/tunnel/websocket.rs::a_websocket_whose_key_is_not_answered_gets_a_502` |
+//! | passes on the `Forwarded` and `X-Forwarded-*` of the client unless [`forwarded`][forwarded] replaces them | `tests/it/tunnel/forwarded.rs::what_a_client_claims_goes_up_unless_it_is_replaced` |
+//! | reads no further while the other side does not | `tests/it/tunnel/carry.rs::each_direction_waits_for_its_reader_and_holds_64_kib` |
+//! | waits for an upstream for a limited time | `tests/it/tunnel/errors.rs::an_upstream_that_is_too_slow_is_a_504` |
+//!
+#![cfg_attr(feature = "tunnel", doc = "[forwarded]: crate::tunnel::Tunnel::forwarded")]
+#![cfg_attr(not(feature = "tunnel"), doc = "[forwarded]: crate#features")]
+//!
 //! # HTTP/2 by upgrade
 //!
 //! The feature `h2c` has two dangers:

@@ -43,9 +43,9 @@ enum State {
     Open,
     /// The next end of a frame is the end of what the writer gets. A close frame follows.
     Closing,
-    /// The close frame is written. What is read is for nobody.
+    /// The close frame is written. Bytes that are read are dropped.
     Closed,
-    /// The writer takes nothing more. What is read is for nobody.
+    /// The writer takes nothing more. Bytes that are read are dropped.
     Deaf,
     /// The reader is at its end, and the writer is to be shut down.
     Eof,

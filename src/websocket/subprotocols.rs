@@ -4,7 +4,7 @@ use http::{HeaderMap, header};
 
 use crate::negotiation::{protocol::is_token, visit_members};
 
-/// What may be the name of a subprotocol.
+/// Which names of subprotocols are valid.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Names {
     /// A token, RFC 6455 §4.1.

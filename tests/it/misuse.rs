@@ -1,4 +1,4 @@
-//! What layers and services do wrong on purpose: clones, copies and replays of requests and responses.
+//! Layers and services that misbehave: clones, copies and replays of requests and responses.
 
 use std::{
     convert::Infallible,

@@ -15,8 +15,8 @@ fn serve(log: &Log, layer: &UpgradeLayer) -> Wire {
 }
 
 /// S-5, S-7, S-10, S-27: Varnish, httpd, Envoy and `HAProxy` took a 426, another error or a 200 for a switch,
-/// and the next request went past them. Whatever is answered in place of a 101, the bytes behind the request
-/// are the next request.
+/// and the next request went past them. After any answer but a 101, the bytes behind the request are the
+/// next request.
 #[tokio::test(start_paused = true)]
 async fn no_answer_but_the_101_is_a_switch() {
     for status in [200, 302, 400, 401, 404, 426, 500, 503] {

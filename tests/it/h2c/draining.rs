@@ -26,7 +26,7 @@ pub(super) async fn answer_pings(client: &mut Client, mut frames: Vec<String>) -
     all
 }
 
-/// What h2 says in the PING of a graceful shutdown.
+/// The data of h2's PING in a graceful shutdown.
 const SHUTDOWN_PING: [u8; 8] = [0x0b, 0x7b, 0xa2, 0xf0, 0x8b, 0x9b, 0xfe, 0x54];
 
 #[tokio::test(start_paused = true)]

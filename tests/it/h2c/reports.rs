@@ -1,4 +1,4 @@
-//! What users of other servers have reported, on the wire.
+//! Bug reports of other servers' users, on the wire.
 
 use http::{HeaderValue, Request, Response};
 use http_body_util::Full;

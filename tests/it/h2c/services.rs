@@ -1,4 +1,4 @@
-//! What stands around the streams: extensions, layers, and what hyper does in HTTP/1.1 only.
+//! The surroundings of the streams: extensions, layers, and hyper's duties in HTTP/1.1.
 
 use axum::{Router, extract::Path, routing::get as route};
 use http::{Extensions, Request, Response, StatusCode, header::AUTHORIZATION};
@@ -203,7 +203,7 @@ async fn a_router_inside_routes_each_stream_by_its_own_path() {
     let behind = app.clone().layer(UpgradeLayer::new().on("h2c", h2c));
     assert_eq!(ask_axum(behind, log.clone()).await, expected);
 
-    // What the documentation warns of, so that it stays true.
+    // The documentation warns of this order.
     let behind = app.clone().layer(UpgradeLayer::new().on("h2c", H2c::new(app)));
     assert_eq!(ask_axum(behind, log).await, [] as [&str; 0]);
 }

@@ -274,7 +274,7 @@ fn frame_text(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> String {
 
 const LITERAL_431: [u8; 4] = [0x83, 0x69, 0x90, 0xff];
 
-/// What the server says before it answers: its settings, and a window for the connection.
+/// The server's first frames: its settings, and a window for the connection.
 pub(crate) const SERVER_PREFACE: [&str; 2] = ["SETTINGS", "WINDOW_UPDATE 0 983041"];
 
 /// The frames behind the 101 when stream 1 is answered with `ok`.

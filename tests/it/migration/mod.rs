@@ -20,7 +20,7 @@ use tokio_tungstenite::{
 
 use crate::support::*;
 
-/// What both apps share.
+/// The state of both apps.
 #[derive(Clone)]
 struct App {
     name: &'static str,

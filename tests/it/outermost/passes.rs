@@ -1,4 +1,4 @@
-//! What an outermost layer lets through: other layers, other responses, every type.
+//! An outermost layer lets these through: other layers, other responses, every type.
 
 use std::{convert::Infallible, future, time::Duration};
 

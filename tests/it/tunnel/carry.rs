@@ -1,4 +1,4 @@
-//! What a tunnel carries after the switch.
+//! The bytes of a tunnel after the switch.
 
 use tokio::{
     io::{AsyncWrite, BufWriter},

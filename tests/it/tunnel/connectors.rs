@@ -215,7 +215,7 @@ fn urls_that_cannot_be_upstreams_are_errors() {
     }
 }
 
-/// What an attacker of h2c sends, and the settings that it brings.
+/// An offer of h2c, as an attacker sends it through a tunnel.
 const H2C: &str = "Upgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n";
 
 #[tokio::test(start_paused = true)]

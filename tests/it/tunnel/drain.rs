@@ -159,7 +159,7 @@ async fn a_drain_ends_a_websocket_by_1001_between_two_frames() {
                 let expected = [&frames[at..end], GOING_AWAY].concat();
                 assert_eq!(client.receive_bytes().await, (expected, false), "{at}");
             }
-            // What the upstream still sends is for nobody.
+            // Bytes of the upstream after its close frame are dropped.
             upstream.send(b"\x81\x01x").await;
             client.receive().await.is("").and_is_open();
             client.send(b"\x88\x82\0\0\0\0\x03\xe9").await;

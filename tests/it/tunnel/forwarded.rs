@@ -1,4 +1,4 @@
-//! Who the client is, as the upstream is told.
+//! The headers that tell the upstream who the client is.
 
 use std::net::IpAddr;
 
@@ -6,7 +6,7 @@ use tower_upgrade::tunnel::Forwarded;
 
 use super::*;
 
-/// What a client claims.
+/// The same headers, as a client sends them.
 const CLAIMED: &str = "Forwarded: for=_x\r\nX-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Host: \
                        b.test\r\nX-Forwarded-Proto: gopher\r\nX-Forwarded-Port: 1\r\nX-Real-IP: \
                        9.9.9.9\r\n";

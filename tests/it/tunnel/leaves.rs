@@ -99,7 +99,7 @@ async fn an_answer_waits_for_a_client_that_does_not_read() {
     while let Ok(written) = timeout(QUIET, upstream.0.write(&[b'x'; 1000])).await {
         sent += written.unwrap();
     }
-    // What hyper's buffers of both connections hold.
+    // hyper's buffers of both connections hold this much at most.
     assert!(sent < 2 << 20, "{sent} bytes");
     let sending = tokio::spawn(async move {
         while sent < LENGTH {

@@ -195,7 +195,7 @@ async fn another_version_is_told_which_is_spoken() {
         let headers = "sec-websocket-version: 13\r\nupgrade: websocket\r\nconnection: upgrade\r\n";
         let why = "this server speaks only version 13 of WebSocket";
         let rejection = rejected("426 Upgrade Required", headers, why);
-        // What follows is HTTP still.
+        // The connection is still one of HTTP.
         wire.exchange(request + &get("")).await.is(&(rejection + OK)).and_is_open();
         wire.exchange(opening(&[], &[])).await.is(&opened(ACCEPT, ""));
     }

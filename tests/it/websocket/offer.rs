@@ -12,7 +12,7 @@ use tower_upgrade::{
 use super::{ACCEPT, opened, opening, rejected};
 use crate::support::*;
 
-/// What a handler answers that makes an `Offer` and decides with this function.
+/// Sends a request to a handler that makes an `Offer` of it and decides with `decide`.
 async fn answer<F>(decide: F, request: &str) -> (Received, Log)
 where
     F: Fn(Offer, request::Parts, Log) -> Result<Switch, Rejection> + Clone + Send + Sync + 'static,
