@@ -43,8 +43,8 @@ pub enum UpgradeErrorKind {
     /// The upstream of a `tunnel::Tunnel` could not be reached, or did not answer with a right 101. The
     /// client got a 502 or a 504. The source is a `tunnel::TunnelError`.
     Upstream,
-    /// The [`Switch`](crate::Switch) named protocols that it may not switch to, or the inner service
-    /// switched twice for one request. The client got a 500.
+    /// The [`Switch`](crate::Switch) named protocols that it may not switch to; or the inner service switched
+    /// twice for one request, or to WebSocket without a `websocket::Offer`. The client got a 500.
     Switch,
     /// The 101, or the 200 to an extended CONNECT, did not leave the server, because an outer layer replaced
     /// or dropped it. The function given to [`Switch::to`](crate::Switch::to) did not run.
@@ -110,7 +110,7 @@ impl fmt::Display for UpgradeError {
         f.write_str(match self.kind {
             UpgradeErrorKind::Body => "the request's body could not be read to its end",
             UpgradeErrorKind::Upstream => "the upstream did not switch",
-            UpgradeErrorKind::Switch => "the switch names protocols that it may not switch to",
+            UpgradeErrorKind::Switch => "the switch could not be carried out",
             UpgradeErrorKind::Replaced => {
                 "the response that switches did not leave the server: an outer layer replaced or dropped it"
             }

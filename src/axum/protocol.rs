@@ -13,6 +13,9 @@ use crate::{
 /// Takes the protocol that [`UpgradeLayer::on_inner`](crate::UpgradeLayer::on_inner) agreed on, for a
 /// handler that returns a [`Switch`](crate::Switch).
 ///
+/// It can be any protocol that the layer has registered. A handler for one of them compares
+/// [`Protocol::name`]. It is never WebSocket, whose handshake and `Origin` only a `websocket::Offer` checks.
+///
 /// A request without one is rejected: with 400, and an extended CONNECT with 501. With
 /// [`UpgradeLayer::required`](crate::UpgradeLayer::required) on the route, the layer answers 426 instead,
 /// with the protocols that a client can ask for.
@@ -59,7 +62,8 @@ where
 
 /// Returns the protocol to which a layer waits for a switch.
 fn agreed(head: &request::Parts) -> Option<Protocol<'static>> {
-    head.extensions.get().and_then(Link::protocol)
+    let agreed = head.extensions.get().and_then(Link::protocol);
+    agreed.filter(|it| !it.name().eq_ignore_ascii_case("websocket"))
 }
 
 fn rejection(status: StatusCode) -> Rejection {
@@ -68,5 +72,5 @@ fn rejection(status: StatusCode) -> Rejection {
     Rejection::from(response).with_reason("offer")
 }
 
-const NO_OFFER: &str = "this path speaks another protocol: the request offers none that an \
-                        `UpgradeLayer::on_inner` around it has registered\n";
+const NO_OFFER: &str = "this path speaks another protocol: send `Connection: upgrade` and `Upgrade` with its \
+                        name, and no body; an `UpgradeLayer::on_inner` around the path has to register it\n";

@@ -89,9 +89,10 @@
 //! - `Extension(Origins::list(…))` sets which pages may connect, for the routes that it wraps.
 //! - A socket function's error goes to [`on_failure`](crate::UpgradeLayer::on_failure), and to the log.
 //! - For a protocol of your own, take [`Protocol<'static>`](crate::Protocol) and return a
-//!   [`Switch`](crate::Switch), below [`on_inner`](crate::UpgradeLayer::on_inner) with its name. `Option` shares
-//!   a path with a page, as above. A request without the offer is answered with 400. A handler that returns a
-//!   `Switch` without asking for the protocol answers it with 500.
+//!   [`Switch`](crate::Switch), below [`on_inner`](crate::UpgradeLayer::on_inner) with its name. It can be any
+//!   protocol that is registered, except WebSocket: with several, compare [`name`](crate::Protocol::name).
+//!   `Option` shares a path with a page, as above. A request without the offer is answered with 400. A handler
+//!   that returns a `Switch` without asking for the protocol answers it with 500.
 //!
 //! # Where the layer goes
 //!

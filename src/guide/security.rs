@@ -7,6 +7,7 @@
 //! | check | shown by |
 //! |---|---|
 //! | Only pages of the same host may open a WebSocket; others get a 403 | RFC 6455 §10.2, `tests/it/websocket/origins.rs::by_default_pages_of_the_same_host_may_connect` |
+//! | A route for another protocol opens no WebSocket | `tests/it/extended_connect/websocket.rs::a_switch_that_checked_no_origin_opens_no_websocket` |
 //! | The whole opening handshake of a WebSocket; the module `websocket` has the table | `tests/it/websocket/mod.rs::host_key_and_version_have_to_be_there_exactly_once` |
 //! | `Upgrade` and `Connection` are lists of tokens, compared whole; more than 64 members or 8 KiB are no offer | `tests/it/offers.rs::one_malformed_member_voids_the_header`, `tests/it/security.rs::a_huge_connection_header_is_declined` |
 //! | No byte of a request body becomes a byte of the new protocol (request smuggling) | `tests/it/security.rs::no_byte_of_a_body_becomes_one_of_the_protocol`, `tests/it/security.rs::a_body_without_a_known_end_is_never_switched` |

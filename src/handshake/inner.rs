@@ -5,7 +5,11 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use http::{Request, Response, StatusCode, header::UPGRADE, request};
+use http::{
+    Request, Response, StatusCode,
+    header::{SEC_WEBSOCKET_ACCEPT, UPGRADE},
+    request,
+};
 use hyper::upgrade::OnUpgrade;
 
 use super::{Settings, deadline, plain, switching::Switching, token::Token, turn_away};
@@ -92,12 +96,15 @@ impl Question {
         let is_101 = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let is_500 = response.status() == StatusCode::INTERNAL_SERVER_ERROR;
         let answer = match (self.slot.take(), carried) {
-            (Yes::Said(switch), _) if is_101 => Some(switch),
-            (Yes::SaidTwice, _) if is_101 || is_500 => None,
-            (Yes::NotSaid, Some(carried)) if is_500 => carried.take(),
+            (Yes::Said(switch), _) if is_101 => Ok(switch),
+            (Yes::SaidTwice, _) if is_101 || is_500 => Err(TWICE),
+            (Yes::NotSaid, Some(_)) if is_500 && self.is_unchecked(response) => Err(UNCHECKED),
+            (Yes::NotSaid, Some(carried)) if is_500 => carried.take().ok_or(TWICE),
             // A 101 that the inner service made by itself names its protocol. Without a name, it is the
             // yes to another request.
-            (Yes::NotSaid, None) if is_101 && !response.headers().contains_key(UPGRADE) => None,
+            (Yes::NotSaid, None) if is_101 && !response.headers().contains_key(UPGRADE) => {
+                Err(TWICE)
+            }
             // No yes, or middleware changed its status and has the last word.
             _ => {
                 self.report(response);
@@ -105,6 +112,13 @@ impl Question {
             }
         };
         Some(self.switch(answer, response, alive))
+    }
+
+    /// Whether a switch to WebSocket comes from code that checked no handshake, and so no `Origin` either: a
+    /// route for another protocol, say. In HTTP/2 the client would take it for a WebSocket.
+    fn is_unchecked<B>(&self, response: &Response<B>) -> bool {
+        self.slot.protocol().name().eq_ignore_ascii_case("websocket")
+            && !response.headers().contains_key(SEC_WEBSOCKET_ACCEPT)
     }
 
     /// Reports a response that is not a yes.
@@ -121,10 +135,10 @@ impl Question {
         }
     }
 
-    /// Switches. Without a switch, two answers were given to one request.
+    /// Switches, or answers 500 and reports why there is no switch.
     fn switch<B>(
         self,
-        switch: Option<Switch>,
+        switch: Result<Switch, &'static str>,
         response: &mut Response<B>,
         alive: Weak<()>,
     ) -> Response<OwnBody> {
@@ -137,9 +151,12 @@ impl Question {
                 return turn_away(no_place, Length::Exactly(0), mechanism);
             }
         };
-        let Some(mut switch) = switch else {
-            session.failed(UpgradeErrorKind::Switch, Some(TWICE.into()));
-            return plain(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut switch = match switch {
+            Ok(switch) => switch,
+            Err(why) => {
+                session.failed(UpgradeErrorKind::Switch, Some(why.into()));
+                return plain(StatusCode::INTERNAL_SERVER_ERROR);
+            }
         };
         for (name, value) in response.headers() {
             switch = switch.header(name.clone(), value.clone());
@@ -152,6 +169,9 @@ impl Question {
         switched
     }
 }
+
+const UNCHECKED: &str = "the inner service switched to WebSocket without a `websocket::Offer`, which checks \
+                         the handshake and the origin";
 
 const TWICE: &str = "the inner service switched twice for one request, or answered it with the yes to \
                      another one";

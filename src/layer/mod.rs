@@ -228,6 +228,9 @@ impl<M> UpgradeLayer<M> {
     /// with [`AtCapacity::Forward`](crate::AtCapacity::Forward) too. The [handshake
     /// timeout](Self::handshake_timeout) begins at the same time.
     ///
+    /// A switch to `websocket` comes from a `websocket::Offer`, which checks the handshake and `Origin`. Any
+    /// other is a 500, unless its headers have a `Sec-WebSocket-Accept`.
+    ///
     /// hyper's `OnUpgrade` stays in the extensions, so axum's `WebSocketUpgrade` still works below the
     /// layer.
     ///

@@ -305,7 +305,7 @@ async fn the_error_of_a_switch_to_a_protocol_that_was_not_offered() {
         Switch::to(|_io: Upgraded| async {}).protocols("bar")
     });
     Wire::serve(layer.layer(inner(&log))).exchange(offer()).await.starts_with("HTTP/1.1 500");
-    check_failure(&log, "Switch foo/1: the switch names protocols that it may not switch to");
+    check_failure(&log, "Switch foo/1: the switch could not be carried out");
 }
 
 #[tokio::test(start_paused = true)]

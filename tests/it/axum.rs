@@ -95,8 +95,8 @@ async fn an_agreed_protocol_is_an_extractor() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_without_an_agreed_protocol_is_rejected_and_says_why() {
-    let text = "this path speaks another protocol: the request offers none that an \
-                `UpgradeLayer::on_inner` around it has registered\n";
+    let text = "this path speaks another protocol: send `Connection: upgrade` and `Upgrade` with its \
+                name, and no body; an `UpgradeLayer::on_inner` around the path has to register it\n";
     let log = Log::default();
     let on_inner = UpgradeLayer::new().on_inner("foo");
     for (headers, layer) in [

@@ -252,6 +252,23 @@ async fn a_switch_that_was_already_taken_is_a_500_and_is_reported() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_switch_to_websocket_without_a_checked_handshake_is_a_500() {
+    // A route for another protocol under the same layer, or one that forgot the checks.
+    let headers = "Connection: upgrade\r\nUpgrade: WebSocket\r\nOrigin: http://evil.test\r\n";
+    let log = Log::default();
+    let layer = layer(&log).on_inner("websocket").max_connections(1);
+    let mut wire = Wire::serve(layer.layer(deciding(&log)));
+    for _ in 0..2 {
+        let received = wire.exchange(at("/yes", headers)).await;
+        received.starts_with("HTTP/1.1 500 ").and_is_open();
+        let failure = "failed websocket Switch: the switch could not be carried out: the inner service switched to WebSocket without a \
+                       `websocket::Offer`, which checks the handshake and the origin";
+        assert_eq!(log.take(), ["inner /yes", "offered websocket", failure]);
+    }
+    assert_eq!(layer.connections().active(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_two_layers_the_inner_one_takes_the_switch() {
     let log = Log::default();
     let (outer, inner) = (layer(&log), layer(&log));

@@ -297,7 +297,25 @@ mod extractor {
             assert_eq!(answer.exchange("frame").await, "[frame]");
             // A page would be a 2xx, which opens the tunnel.
             assert_eq!(client.send(connect("other", path, &[])).await.status, 501);
+            // Nobody checked the origin.
+            let headers = [VERSION, ("origin", "http://evil.test")];
+            assert_eq!(client.send(connect("websocket", path, &headers)).await.status, 501);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_switch_that_checked_no_origin_opens_no_websocket() {
+        async fn unchecked(State(log): State<Log>) -> Switch {
+            Switch::to(echo_run(&log, "own"))
+        }
+
+        let log = Log::default();
+        let routes = Router::new().route("/own", any(unchecked)).with_state(log.clone());
+        let mut client = Client::serve(routes.layer(layer().on_inner("own"))).await;
+        let headers = [VERSION, ("origin", "http://evil.test")];
+        assert_eq!(client.send(connect("websocket", "/own", &headers)).await.status, 500);
+        let mut answer = client.send(connect("own", "/own", &[])).await;
+        assert_eq!(answer.exchange("frame").await, "[frame]");
     }
 
     #[tokio::test(start_paused = true)]
