@@ -33,7 +33,7 @@ pub struct UpgradeError {
 /// }
 /// assert!(!is_the_clients_doing(UpgradeErrorKind::Panicked));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum UpgradeErrorKind {
     /// The body of the request broke off, was malformed, or did not have the length that its head

@@ -134,6 +134,7 @@ impl Body for RequestBody {
 /// # is_a_service(service);
 /// ```
 #[derive(Clone, Copy, Debug, Default)]
+#[must_use = "a layer does nothing unless it is put around a service"]
 pub struct RequestBodyLayer {
     _private: (),
 }

@@ -12,6 +12,7 @@ use crate::negotiation::protocol::Protocol;
 ///
 /// Made by [`UpgradeHandler::when`]; see there for an example.
 #[derive(Clone, Copy)]
+#[must_use = "a handler does nothing unless it is registered"]
 pub struct When<H, P> {
     pub(super) handler: H,
     pub(super) predicate: P,
@@ -61,6 +62,7 @@ where
 /// Made by [`UpgradeHandler::with_body_limit`] and [`UpgradeHandler::with_chunked_body_limit`]; see
 /// there for examples.
 #[derive(Clone, Copy, Debug)]
+#[must_use = "a handler does nothing unless it is registered"]
 pub struct WithBodyLimit<H> {
     pub(super) handler: H,
     pub(super) bytes: usize,
@@ -99,6 +101,7 @@ where
 ///
 /// Made by [`UpgradeHandler::with_max_lifetime`]; see there for an example.
 #[derive(Clone, Copy, Debug)]
+#[must_use = "a handler does nothing unless it is registered"]
 pub struct WithMaxLifetime<H> {
     pub(super) handler: H,
     pub(super) lifetime: Duration,

@@ -56,6 +56,7 @@ use crate::{
 /// assert_eq!(Rejection::from(response).status(), StatusCode::NOT_FOUND);
 /// # Ok::<(), http::Error>(())
 /// ```
+#[must_use = "a rejection does nothing unless the handler returns it"]
 pub struct Rejection {
     // Boxed so that a `Result<Switch, Rejection>` stays small.
     response: Box<Response<OwnBody>>,

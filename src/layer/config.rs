@@ -82,11 +82,11 @@ impl Config {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AtCapacity {
-    /// With 503 and `Retry-After: 1`, in seconds, or with 429 if
+    /// Rejects the request with 503 and `Retry-After: 1`, in seconds, or with 429 if
     /// [`UpgradeLayer::max_connections_per`](crate::UpgradeLayer::max_connections_per) is reached. The
     /// default.
     #[default]
-    Refuse,
+    Reject,
     /// Forwards the request to the inner service, as if no handler had accepted it.
     Forward,
 }

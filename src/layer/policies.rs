@@ -128,7 +128,7 @@ impl<M> UpgradeLayer<M> {
     /// use tower::{Layer, ServiceExt, service_fn};
     /// use tower_upgrade::UpgradeLayer;
     /// # #[tokio::main(flavor = "current_thread")]
-    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     ///
     /// // Stands for a reverse proxy. Answers how many headers it got.
     /// let proxy = service_fn(|request: Request<Full<Bytes>>| async move {
@@ -143,7 +143,7 @@ impl<M> UpgradeLayer<M> {
     ///     .body(Full::default())?;
     /// let response = UpgradeLayer::new().strip().layer(proxy).oneshot(request).await?;
     /// # use http_body_util::BodyExt;
-    /// assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "1");
+    /// assert_eq!(response.into_body().collect().await?.to_bytes(), "1");
     /// # Ok(())
     /// # }
     /// ```

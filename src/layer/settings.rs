@@ -116,7 +116,7 @@ impl<M> UpgradeLayer<M> {
     }
 
     /// Sets what happens to a request when [`max_connections`](Self::max_connections) or
-    /// [`max_connections_per`](Self::max_connections_per) is reached. The default is [`AtCapacity::Refuse`].
+    /// [`max_connections_per`](Self::max_connections_per) is reached. The default is [`AtCapacity::Reject`].
     pub fn at_capacity(mut self, at_capacity: AtCapacity) -> Self {
         self.config_mut().at_capacity = at_capacity;
         self

@@ -32,13 +32,13 @@ use crate::error::BoxError;
 #[derive(Debug)]
 pub struct TunnelError {
     kind: TunnelErrorKind,
-    source: Option<BoxError>,
+    source: BoxError,
 }
 
 /// The kinds of [`TunnelError`].
 ///
 /// See [`TunnelError`] for an example.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TunnelErrorKind {
     /// The connection to the upstream failed: for example, no process listens there, or the name was not
@@ -70,7 +70,7 @@ pub enum TunnelErrorKind {
 
 impl TunnelError {
     pub(super) fn new(kind: TunnelErrorKind, source: impl Into<BoxError>) -> Self {
-        Self { kind, source: Some(source.into()) }
+        Self { kind, source: source.into() }
     }
 
     /// The error of an exchange with the upstream.
@@ -106,12 +106,6 @@ impl TunnelError {
     }
 }
 
-impl From<TunnelErrorKind> for TunnelError {
-    fn from(kind: TunnelErrorKind) -> Self {
-        Self { kind, source: None }
-    }
-}
-
 impl fmt::Display for TunnelError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.kind {
@@ -136,7 +130,7 @@ impl fmt::Display for TunnelError {
 
 impl Error for TunnelError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        self.source.as_deref().map(|source| source as &(dyn Error + 'static))
+        Some(&*self.source)
     }
 }
 

@@ -15,6 +15,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED, request};
 ///
 /// See [`Tunnel::forwarded`](super::Tunnel::forwarded) for an example.
 #[derive(Clone)]
+#[must_use = "the headers are set only by a tunnel that gets this"]
 pub struct Forwarded {
     address: Address,
     proto: Option<&'static str>,

@@ -213,6 +213,7 @@ impl<C> Tunnel<C> {
     /// assert!(!accepts("/apis"));
     /// # Ok::<(), tower_upgrade::tunnel::InvalidUpstream>(())
     /// ```
+    #[track_caller]
     pub fn strip_prefix(mut self, prefix: &str) -> Self {
         let is_prefix = prefix.starts_with('/') && !prefix.ends_with('/');
         assert!(

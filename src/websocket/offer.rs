@@ -49,7 +49,7 @@ use crate::{
 /// }
 ///
 /// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() {
+/// # async fn main() -> Result<(), std::convert::Infallible> {
 /// let app: Router = Router::new()
 ///     .route("/", any(page))
 ///     .layer(UpgradeLayer::new().on_inner("websocket").for_axum())
@@ -57,8 +57,9 @@ use crate::{
 ///     .layer(UpgradeLayer::outermost());
 /// # use tower::ServiceExt;
 /// # let request = http::Request::new(axum::body::Body::empty());
-/// let response = app.oneshot(request).await.unwrap();
+/// let response = app.oneshot(request).await?;
 /// assert_eq!(response.headers()["content-type"], "text/html; charset=utf-8");
+/// # Ok(())
 /// # }
 /// ```
 ///

@@ -11,7 +11,7 @@ use crate::host;
 ///
 /// It displays in the spelling of browsers: in lower case, without the ports 80 of `http` and 443 of
 /// `https`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Origin {
     scheme: Box<str>,
     host: Box<str>,

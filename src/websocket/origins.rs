@@ -45,6 +45,7 @@ use super::{Origin, listed::Listed};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
+#[must_use = "origins are checked only by a handler or an offer that gets this"]
 pub struct Origins(Allowed);
 
 #[derive(Clone)]

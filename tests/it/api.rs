@@ -1,117 +1,22 @@
-//! The API for its callers: auto traits, `Debug`, the texts of errors, and panics of `on`.
+//! The API for its callers: `Debug`, the texts of errors, and panics of `on`.
 
-use std::{
-    error::Error,
-    future, io,
-    marker::{PhantomData, PhantomPinned},
-    panic,
-};
+use std::{error::Error, future, io, panic};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, request};
+use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::io::{AsyncWriteExt, DuplexStream};
 use tower::{Layer, Service, ServiceExt, util::MapResponse};
 use tower_upgrade::{
-    BoxError, Downcast, InvalidProtocol, Preference, Protocol, Rejection, Switch, Upgrade,
-    UpgradeBody, UpgradeError, UpgradeErrorKind, UpgradeFuture, UpgradeHandler, UpgradeLayer,
-    Upgraded, When, WithBodyLimit,
+    BoxError, Preference, Protocol, Rejection, Switch, UpgradeErrorKind, UpgradeHandler,
+    UpgradeLayer, Upgraded,
 };
 
 use crate::support::*;
 
-/// If a type has a trait, its inherent constant hides the one of `Lacks`.
-struct Of<T: ?Sized>(PhantomData<T>);
-
-trait Lacks {
-    const SEND: &str = "";
-    const SYNC: &str = "";
-    const UNPIN: &str = "";
-}
-
-impl<T: ?Sized> Lacks for Of<T> {}
-
-impl<T: Send + ?Sized> Of<T> {
-    const SEND: &str = "Send ";
-}
-
-impl<T: Sync + ?Sized> Of<T> {
-    const SYNC: &str = "Sync ";
-}
-
-impl<T: Unpin + ?Sized> Of<T> {
-    const UNPIN: &str = "Unpin ";
-}
-
-/// The auto traits of a type. In a generic function, `T` would have none of them.
-macro_rules! auto_traits {
-    ($type:ty) => {
-        [Of::<$type>::SEND, Of::<$type>::SYNC, Of::<$type>::UNPIN].concat().trim_end()
-    };
-}
-
-/// Has none of the auto traits.
-type Bare = (*const (), PhantomPinned);
-
 type Handler = fn(Request<Bytes>) -> future::Ready<Switch>;
-type Predicate = fn(&request::Parts) -> bool;
-
-#[test]
-fn the_auto_traits_of_types_without_parameters() {
-    assert_eq!(auto_traits!(Bare), "");
-    assert_eq!(auto_traits!(BoxError), "Send Sync Unpin");
-    assert_eq!(auto_traits!(InvalidProtocol), "Send Sync Unpin");
-    assert_eq!(auto_traits!(Preference), "Send Sync Unpin");
-    assert_eq!(auto_traits!(Protocol<'_>), "Send Sync Unpin");
-    assert_eq!(auto_traits!(UpgradeError), "Send Sync Unpin");
-    assert_eq!(auto_traits!(UpgradeErrorKind), "Send Sync Unpin");
-    assert_eq!(auto_traits!(UpgradeLayer), "Send Sync Unpin");
-    // These hold functions, futures, bodies and IO of the user, which need only be `Send`.
-    assert_eq!(auto_traits!(Rejection), "Send Unpin");
-    assert_eq!(auto_traits!(Switch), "Send Unpin");
-    assert_eq!(auto_traits!(Upgraded), "Send Unpin");
-}
-
-#[test]
-fn the_auto_traits_of_types_with_parameters() {
-    assert_eq!(auto_traits!(Upgrade<()>), "Send Sync Unpin");
-    assert_eq!(auto_traits!(Upgrade<Bare>), "");
-    assert_eq!(auto_traits!(When<Handler, Predicate>), "Send Sync Unpin");
-    assert_eq!(auto_traits!(When<Bare, Predicate>), "");
-    assert_eq!(auto_traits!(When<Handler, Bare>), "");
-    assert_eq!(auto_traits!(WithBodyLimit<Handler>), "Send Sync Unpin");
-    assert_eq!(auto_traits!(WithBodyLimit<Bare>), "");
-    assert_eq!(auto_traits!(Downcast<DuplexStream>), "Send Sync Unpin");
-    assert_eq!(auto_traits!(Downcast<Bare>), "");
-    // One task at a time polls a body or a future.
-    assert_eq!(auto_traits!(UpgradeBody<Full<Bytes>>), "Send Unpin");
-    assert_eq!(auto_traits!(UpgradeBody<Bare>), "");
-    assert_eq!(auto_traits!(UpgradeFuture<future::Ready<()>>), "Send Unpin");
-    assert_eq!(auto_traits!(UpgradeFuture<Bare>), "");
-}
-
-#[test]
-fn layer_and_service_can_be_cloned_and_so_can_small_values() {
-    fn is<T: Clone>() {}
-    fn is_copy<T: Copy>() {}
-    is::<UpgradeLayer>();
-    is::<Upgrade<()>>();
-    is::<Protocol<'_>>();
-    is::<InvalidProtocol>();
-    is_copy::<Preference>();
-    is_copy::<UpgradeErrorKind>();
-    is_copy::<When<Handler, Predicate>>();
-    is_copy::<WithBodyLimit<Handler>>();
-}
-
-#[test]
-fn errors_are_errors_of_their_own() {
-    fn is<T: Error + Send + Sync + 'static>() {}
-    is::<InvalidProtocol>();
-    is::<UpgradeError>();
-}
 
 fn switch(_request: Request<Bytes>) -> future::Ready<Switch> {
     future::ready(Switch::to(|_io: Upgraded| async {}))

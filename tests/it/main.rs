@@ -59,5 +59,6 @@ mod tls;
 mod transparency;
 #[cfg(feature = "tunnel")]
 mod tunnel;
+mod types;
 #[cfg(feature = "websocket")]
 mod websocket;

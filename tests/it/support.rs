@@ -137,6 +137,9 @@ pub(crate) async fn settle() {
     tokio::time::sleep(QUIET).await;
 }
 
+/// Held by a test while it puts a hook for panics before the one that is there.
+pub(crate) static HOOK: Mutex<()> = Mutex::new(());
+
 /// Virtual time, shorter than any other wait in the tests.
 pub(crate) const QUIET: Duration = Duration::from_secs(1);
 

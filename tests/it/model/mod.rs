@@ -269,6 +269,7 @@ impl History {
 
 /// The panics of a history would fill the output.
 fn silence_expected_panics() {
+    let _guard = HOOK.lock();
     let print = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         let text = panic.payload().downcast_ref::<&str>();
