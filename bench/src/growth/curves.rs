@@ -9,17 +9,32 @@ type Bent = (String, String);
 const SLACK: f64 = 1.5;
 
 /// Names of the counts that may not depend on the number of connections, or are counted for each connection.
-const LEVEL: [&str; 8] =
-    ["open", "handshake", "message", "list", "get", "stats", "drain", "abort"];
+const LEVEL: [&str; 8] = ["open", "handshake", "message", "list", "get", "stats", "drain", "abort"];
 
-/// The same bytes in a header that nobody reads.
-pub(super) const BASELINE: &str = "other, no offer/0";
+/// Returns what a request costs above the same bytes to hyper alone: the same request without a layer, or the
+/// same bytes in a header that nobody reads. To a tunnel, these go through it.
+pub(super) fn own(counts: &Counts, name: &str) -> f64 {
+    counts.each(name) - counts.each(&baseline(counts, name))
+}
+
+fn baseline(counts: &Counts, name: &str) -> String {
+    let bare = name.rsplit_once('/').map(|(what, _)| format!("{what}/0")).unwrap_or_default();
+    match name.split_once(", ") {
+        Some((way @ ("tunnel" | "upstream"), _)) => format!("{way}, other/1"),
+        _ if counts.0.iter().any(|count| count.name == bare) => bare,
+        _ => "other, no offer/0".into(),
+    }
+}
 
 pub(super) fn bent(figures: &Figures) -> Vec<Bent> {
-    all(figures).into_iter().filter_map(|(curve, least, most)| {
-        let how = || format!("{most:.0} instructions, where {SLACK} times {least:.0} is allowed");
-        (most > SLACK * least).then(|| (curve, how()))
-    }).collect()
+    all(figures)
+        .into_iter()
+        .filter_map(|(curve, least, most)| {
+            let how =
+                || format!("{most:.0} instructions, where {SLACK} times {least:.0} is allowed");
+            (most > SLACK * least).then(|| (curve, how()))
+        })
+        .collect()
 }
 
 pub(super) fn number(figures: &Figures) -> usize {
@@ -56,20 +71,28 @@ fn all(figures: &Figures) -> Vec<(String, f64, f64)> {
     let at = |bytes| figures.headers.iter().find(|(it, _)| *it == bytes).map(|(_, counts)| counts);
     // The line through two points, and a third point far behind them.
     for (first, second, last) in [(1024, 2048, 8192), (4096, 8192, 65_536)] {
-        let (Some(one), Some(two), Some(three)) = (at(first), at(second), at(last)) else { continue };
-        let steps = f64::from(last - first) / f64::from(second - first);
-        // The server's own part of a byte more, at least.
-        let least = two.each(BASELINE) - one.each(BASELINE);
-        for count in &one.0 {
-            let name = &count.name;
-            let step = (two.each(name) - count.each()).max(least);
-            let curve = format!("{name}, from {second} to {last} bytes");
-            curves.push((curve, count.each() + step * steps, three.each(name)));
+        let (Some(one), Some(two), Some(three)) = (at(first), at(second), at(last)) else {
+            continue;
+        };
+        let step = f64::from(second - first);
+        for name in
+            one.0.iter().map(|count| &count.name).filter(|name| baseline(one, name) != **name)
+        {
+            let (own, after) = (own(one, name), own(two, name));
+            // One instruction for each byte is always allowed.
+            let line = own.max(0.0) + (after - own).max(step) * f64::from(last - first) / step;
+            curves.push((
+                format!("{name}, from {second} to {last} bytes"),
+                line,
+                self::own(three, name),
+            ));
         }
     }
     if let Some(counts) = at(8192) {
         // A repeated offer costs what a longer header does, and not as often as it is repeated.
-        for many in ["h2c", "h2c and H2C"].map(|names| format!("HTTP2-Settings, 64 offers of {names}/1")) {
+        for many in
+            ["h2c", "h2c and H2C"].map(|names| format!("HTTP2-Settings, 64 offers of {names}/1"))
+        {
             let repeated = counts.each(&many);
             curves.push((many, counts.each("HTTP2-Settings/1"), repeated));
         }

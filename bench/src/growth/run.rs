@@ -18,7 +18,6 @@ pub(super) struct Count {
     pub(super) units: f64,
     /// Of the whole process, if it ran under callgrind.
     pub(super) instructions: f64,
-    pub(super) allocations: f64,
     /// Bytes that are held afterwards.
     pub(super) held: f64,
     pub(super) resident: f64,
@@ -59,13 +58,13 @@ impl Program {
         fs::create_dir_all(&directory)?;
         let file = directory.join("out");
         let mut callgrind = Command::new("valgrind");
-        callgrind.args(["--tool=callgrind", "--dump-line=no", "--collect-atstart=no"]);
+        callgrind.args(["--quiet", "--tool=callgrind", "--dump-line=no", "--collect-atstart=no"]);
         // It collects inside of this function, and writes a file at its end.
         for option in ["--toggle-collect", "--dump-after"] {
             callgrind.arg(format!("{option}=growing::meter::counted"));
         }
         callgrind.arg(format!("--callgrind-out-file={}", file.display())).arg(&self.path);
-        let counts = read(callgrind.args(arguments).stderr(Stdio::null()));
+        let counts = read(callgrind.args(arguments));
         let counts = counts.and_then(|mut counts| {
             for (at, count) in counts.0.iter_mut().enumerate() {
                 count.instructions = total(file.with_extension((at + 1).to_string()))?;
@@ -103,12 +102,11 @@ fn read(command: &mut Command) -> io::Result<Counts> {
         let mut cells = line.split('\t');
         let name = cells.next()?.to_owned();
         let numbers: Option<Vec<i64>> = cells.map(|cell| cell.parse().ok()).collect();
-        let &[units, allocations, held, resident, cpu, wall] = numbers?.as_slice() else {
+        let &[units, _allocations, held, resident, cpu, wall] = numbers?.as_slice() else {
             return None;
         };
-        let [units, allocations, held, resident, cpu, wall] =
-            [units, allocations, held, resident, cpu, wall].map(signed);
-        Some(Count { name, units, instructions: 0.0, allocations, held, resident, cpu, wall })
+        let [units, held, resident, cpu, wall] = [units, held, resident, cpu, wall].map(signed);
+        Some(Count { name, units, instructions: 0.0, held, resident, cpu, wall })
     });
     let counts: Option<Vec<Count>> = counts.collect();
     counts.map(Counts).ok_or_else(|| io::Error::other(format!("{command:?}: {text}")))
