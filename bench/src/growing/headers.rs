@@ -158,7 +158,8 @@ pub(crate) fn list(members: usize, bytes: usize) -> String {
     let digits = length.min(2);
     // Letters alone, in base 26.
     let member = |at: usize| {
-        let letters = [at / 26 % 26, at % 26].map(|letter| char::from(b'a' + letter as u8));
+        let letters =
+            [at / 26 % 26, at % 26].map(|letter| char::from(b"abcdefghijklmnopqrstuvwxyz"[letter]));
         let end: String = letters[2 - digits..].iter().collect();
         "x".repeat(length - digits) + &end
     };

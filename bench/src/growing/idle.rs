@@ -24,7 +24,7 @@ use crate::{
 
 /// Opens the connections, and counts what is done beside them, and their end.
 pub(crate) fn run(who: &str, connections: usize) {
-    let day = Duration::from_secs(24 * 60 * 60);
+    let day = Duration::from_hours(24);
     let polite = UpgradeLayer::new().on("echo", async |_: Request<Bytes>| Switch::to(leave));
     let layer = match who {
         "hand" => return by_hand(connections),
@@ -49,7 +49,7 @@ pub(crate) fn run(who: &str, connections: usize) {
             });
         }),
         "spread" => count("spread", connections, || {
-            let (spread, deadline) = (Duration::from_secs(10), Duration::from_secs(60));
+            let (spread, deadline) = (Duration::from_secs(10), Duration::from_mins(1));
             let shutdown = runtime.block_on(all.shutdown_over(spread, deadline));
             assert_eq!(shutdown.aborted, 0);
         }),

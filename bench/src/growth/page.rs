@@ -85,7 +85,7 @@ fn registrations(figures: &Figures) -> String {
         ("subprotocols", "`subprotocols`", &[1, 10, 100]),
     ] {
         let heads: Vec<String> =
-            sizes.iter().map(|size| number(f64::from(*size))).map(trim).collect();
+            sizes.iter().map(|size| number(f64::from(*size))).map(|text| trim(&text)).collect();
         let mut all = vec![about];
         all.extend(heads.iter().map(String::as_str));
         let mut table = Table::new(&all);
@@ -277,7 +277,7 @@ fn whole(value: f64) -> String {
     number(value.round()).trim_end_matches(".00").trim_end_matches(".0").to_owned()
 }
 
-fn trim(text: String) -> String {
+fn trim(text: &str) -> String {
     text.trim_end_matches(".00").trim_end_matches(".0").to_owned()
 }
 
