@@ -6,11 +6,12 @@
 //! bench relay ADDRESS         the least that a proxy does: bytes to ADDRESS and back
 //! bench load ADDRESS handshakes|messages|requests CONNECTIONS SECONDS
 //!                             the client alone, with messages of 32 bytes; any server may be at ADDRESS
+//! bench growth PROGRAM [FILE]  what this crate costs as it grows; without FILE the smaller half, and no page
 //! bench peers DIRECTORY [PEER…]
 //!                             this crate beside its peers, or some of them; writes RESULTS.md and plots there
 //! ```
 //!
-//! `tunnel.sh` and `run.sh` build all that is needed, and run them.
+//! `tunnel.sh`, `growth.sh` and `run.sh` build all that is needed, and run them.
 
 use std::{env, io, rc::Rc, time::Duration};
 
@@ -19,6 +20,7 @@ use load::{Until, Work};
 
 mod client;
 mod figures;
+mod growth;
 mod h2;
 mod load;
 mod machine;
@@ -42,6 +44,8 @@ async fn main() -> io::Result<()> {
             println!("{:.0} per second", f64::from(done.units) / done.took.as_secs_f64());
             Ok(())
         }
+        ["growth", program] => growth::measure(program, None),
+        ["growth", program, file] => growth::measure(program, Some(file)),
         ["peers", directory, ref keys @ ..] => peers::compare(directory, keys).await,
         ["relay", upstream] => relay::serve(upstream).await,
         ["upstream"] => upstream::serve().await,

@@ -6,7 +6,7 @@ use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
         atomic::{
-            AtomicU8, AtomicU64, AtomicUsize,
+            AtomicU8, AtomicU64,
             Ordering::{AcqRel, Acquire, Relaxed},
         },
     },
@@ -30,8 +30,6 @@ pub(crate) struct Control {
     method: Method,
     path: Box<str>,
     since: Instant,
-    /// Where the registry has it. Written and read under the registry's lock.
-    index: AtomicUsize,
     /// In milliseconds. Here it takes no room, beside the state.
     #[cfg_attr(not(feature = "h2c"), expect(dead_code, reason = "h2c alone asks for it"))]
     handshake_timeout: u32,
@@ -109,7 +107,6 @@ impl Control {
             method: head.method.clone(),
             path: path[..end].into(),
             since: Instant::now(),
-            index: AtomicUsize::new(0),
             handshake_timeout: u32::try_from(handshake_timeout.as_millis()).unwrap_or(u32::MAX),
             state: AtomicU8::new(OPEN),
             draining: Signal::default(),
@@ -144,14 +141,6 @@ impl Control {
     /// Returns the age, which is never `u64::MAX`.
     pub(super) fn age_in_micros(&self) -> u64 {
         u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX - 1)
-    }
-
-    pub(super) fn index(&self) -> usize {
-        self.index.load(Relaxed)
-    }
-
-    pub(super) fn set_index(&self, index: usize) {
-        self.index.store(index, Relaxed);
     }
 
     #[cfg(feature = "h2c")]

@@ -170,7 +170,8 @@ impl Connections {
 
     /// Returns a handle for each connection, in no particular order, those in their handshake included.
     ///
-    /// The list is a snapshot: connections may end or begin at any time.
+    /// The list is a snapshot: connections may end or begin at any time. One that begins during the call is
+    /// not in it.
     ///
     /// See [`Connection`] for an example.
     pub fn list(&self) -> Vec<Connection> {
@@ -189,8 +190,18 @@ impl Connections {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Returns all connections that have begun before the call. Handshakes need the lock as well, so that it is
+    /// held for a part of the list at a time.
     fn controls(&self) -> Vec<Arc<Control>> {
-        self.state().registry.all()
+        let (len, end) = {
+            let state = self.state();
+            (state.registry.len(), state.begun)
+        };
+        let (mut controls, mut next) = (Vec::with_capacity(len), Some(0));
+        while let Some(id) = next {
+            next = self.state().registry.part(id..end, &mut controls);
+        }
+        controls
     }
 
     /// Takes a place for a connection, unless `limit` is reached or a drain has begun. `control` is given

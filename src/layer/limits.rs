@@ -21,6 +21,9 @@ impl<M> UpgradeLayer<M> {
     /// returned the switch. Several limits hold together: call this once for each. Clones of the layer share
     /// the counts; other layers do not, even [with the same connections](Self::with_connections).
     ///
+    /// A key is kept as long as its connections. Return a copy of a header's text, such as a `String`: a clone of
+    /// a [`HeaderValue`](http::HeaderValue) keeps the buffer that the whole request was read into.
+    ///
     /// A panic in `key` is not caught.
     ///
     /// # Example

@@ -156,8 +156,18 @@ where
     });
 
     let mut decline = Decline::Unregistered;
-    let mut accept = |candidate: &'c C, offer: Offer<'a>| {
+    let mut asked = 0_u64;
+    let mut accept = |(at, candidate): (usize, &'c C), offer: Offer<'a>| {
         let protocol = candidate.pattern().protocol(offer)?;
+        // A client may repeat an offer, and the answer can be costly: that of h2c decodes another header. So each
+        // of the first 64 candidates is asked once.
+        if protocol.is_as_registered() {
+            let bit = u32::try_from(at).ok().and_then(|at| 1_u64.checked_shl(at)).unwrap_or(0);
+            if asked & bit != 0 {
+                return None;
+            }
+            asked |= bit;
+        }
         let Some(body) = body.filter(|&body| candidate.takes(body)) else {
             decline = decline.max(Decline::Body);
             return None;
@@ -168,12 +178,12 @@ where
         }
         Some(Choice { candidate, protocol, is_only: offers.len() == 1, body })
     };
+    let candidates = || candidates.iter().enumerate();
     let choice = match preference {
         Preference::Client => offers
             .iter()
-            .find_map(|&offer| candidates.iter().find_map(|candidate| accept(candidate, offer))),
-        Preference::Server => candidates
-            .iter()
+            .find_map(|&offer| candidates().find_map(|candidate| accept(candidate, offer))),
+        Preference::Server => candidates()
             .find_map(|candidate| offers.iter().find_map(|&offer| accept(candidate, offer))),
     };
     choice.ok_or(decline)

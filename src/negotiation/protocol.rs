@@ -79,6 +79,11 @@ impl Protocol<'_> {
         Protocol { spelling, version: None }
     }
 
+    /// Whether this is all that was registered, without a version of the client's.
+    pub(super) fn is_as_registered(&self) -> bool {
+        self.version.is_none()
+    }
+
     pub(crate) fn to_header_value(&self) -> HeaderValue {
         match self.version {
             None => self.spelling.value.clone(),
@@ -252,7 +257,9 @@ impl Pattern {
     /// match exactly.
     pub(crate) fn protocol<'a>(&self, offer: Offer<'a>) -> Option<Protocol<'a>> {
         let protocol = &self.protocol;
-        let version = if self.any_version && protocol.is_named_by(offer) {
+        let version = if !protocol.is_named_by(offer) {
+            return None;
+        } else if self.any_version {
             offer.version.map(std::str::from_utf8).transpose().ok()?
         } else if protocol.is_offered_by(offer) {
             None

@@ -13,11 +13,8 @@ pub(super) fn end_to_end(headers: &HeaderMap, except: &[HeaderName]) -> HeaderMa
     // `HeaderMap::remove` would move the last header into the gap.
     let mut kept = HeaderMap::with_capacity(headers.keys_len());
     let named = named(headers);
-    let is_named = |name: &HeaderName| {
-        named.iter().any(|named| named.eq_ignore_ascii_case(name.as_str().as_bytes()))
-    };
     for (name, value) in headers {
-        if !is_hop_by_hop(name) && !is_named(name) && !except.contains(name) {
+        if !is_hop_by_hop(name) && !named.contains_key(name) && !except.contains(name) {
             kept.append(name, value.clone());
         }
     }
@@ -51,10 +48,20 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 }
 
 /// Returns the headers that `Connection` names, and may. These are mostly none.
-fn named(headers: &HeaderMap) -> Vec<&[u8]> {
+///
+/// They are looked up, because an upstream's list has no limit, and each member compared with each header would
+/// be millions of comparisons.
+fn named(headers: &HeaderMap) -> HeaderMap<()> {
     let lines = headers.get_all(CONNECTION).iter().map(HeaderValue::as_bytes);
     let members = lines.flat_map(|line| line.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
-    members.filter(|member| !is_option(member) && !is_kept(member)).collect()
+    let mut named = HeaderMap::default();
+    for member in members.filter(|member| !is_option(member) && !is_kept(member)) {
+        // The name is made for a header that is there, because that allocates.
+        if std::str::from_utf8(member).is_ok_and(|name| headers.contains_key(name)) {
+            named.extend(HeaderName::from_bytes(member).ok().map(|name| (name, ())));
+        }
+    }
+    named
 }
 
 /// Whether a member is no header, or one that stays behind anyway.
@@ -86,6 +93,18 @@ mod tests {
             headers.append(*name, value.parse().unwrap());
         }
         (headers, lines.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect())
+    }
+
+    #[test]
+    fn a_list_of_headers_that_are_not_there_takes_no_memory() {
+        // Each of its members was compared with each header.
+        let mut headers = HeaderMap::new();
+        let list: Vec<String> = (0..10_000).map(|at| format!("x-{at}")).collect();
+        headers.insert(CONNECTION, list.join(",").parse().unwrap());
+        let counted = allocation_counter::measure(|| assert!(named(&headers).is_empty()));
+        assert_eq!(counted.count_total, 0);
+        headers.insert("x-9999", HeaderValue::from_static("1"));
+        assert!(named(&headers).contains_key("x-9999"));
     }
 
     #[test]

@@ -69,6 +69,22 @@ fn for_each_offer_the_handlers_are_asked_in_order_of_registration() {
 }
 
 #[test]
+fn a_handler_is_asked_once_however_often_a_client_repeats_an_offer() {
+    // With 64 times `h2c`, the handler decoded the settings of the client 64 times.
+    let registered = &["h2c", "foo/*", "bar/2", "h2c"];
+    let head = offering(&["h2c, foo/1, H2C, foo, bar/2, FOO, foo/1"; 9].join(", "));
+    for preference in [Preference::Client, Preference::Server] {
+        let question = Question { registered, declining: registered, preference, ..QUESTION };
+        let (choice, mut asked) = question.ask(&head);
+        assert_eq!(choice, None);
+        // A version of the client's is another protocol each time.
+        asked.retain(|asked| asked != "foo/* foo/1");
+        asked.sort();
+        assert_eq!(asked, ["bar/2 bar/2", "foo/* foo", "h2c h2c", "h2c h2c"], "{preference:?}");
+    }
+}
+
+#[test]
 fn each_handler_is_asked_for_the_offers_in_the_clients_order() {
     check_asked(
         Preference::Server,
