@@ -18,7 +18,10 @@ use atomic_waker::AtomicWaker;
 use http::{Extensions, Method, request};
 use tokio::time::Instant;
 
-use super::signal::Signal;
+use super::{
+    fate::{Fate, Known, Maker},
+    signal::Signal,
+};
 use crate::{error::UpgradeErrorKind, negotiation::protocol::Protocol};
 
 /// The part of a connection that is shared with code that lists and ends it. It does not hold the
@@ -37,6 +40,8 @@ pub(crate) struct Control {
     handshake_timeout: u32,
     /// [`OPEN`], [`ENDED`], or an [`Abort`].
     state: AtomicU8,
+    /// About the response that switches.
+    known: Known,
     draining: Signal,
     /// The tasks that an abort wakes, by [`Waiter`].
     waiters: [AtomicWaker; 3],
@@ -74,7 +79,8 @@ impl Abort {
 pub(crate) enum Waiter {
     /// The task that runs the handler.
     Task = 0,
-    /// A task that reads from the connection.
+    /// A task that reads from the connection. Before there is one, the task that waits for the fate of the
+    /// response.
     Reader = 1,
     /// A task that writes to it.
     Writer = 2,
@@ -112,6 +118,7 @@ impl Control {
             index: AtomicUsize::new(0),
             handshake_timeout: u32::try_from(handshake_timeout.as_millis()).unwrap_or(u32::MAX),
             state: AtomicU8::new(OPEN),
+            known: Known::default(),
             draining: Signal::default(),
             waiters: <[AtomicWaker; 3]>::default(),
             read: AtomicU64::new(0),
@@ -252,6 +259,34 @@ impl Control {
         } else {
             Poll::Ready(None)
         }
+    }
+
+    // The response that switches.
+
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Whether the future that made the response is gone.
+    pub(crate) fn is_made(&self, maker: Maker) -> bool {
+        self.known.is_gone(maker)
+    }
+
+    /// Tells the task of the connection what became of the response, unless it was told before.
+    pub(crate) fn tell(&self, fate: Fate) {
+        if self.known.tell(fate) {
+            self.waiters[Waiter::Reader as usize].wake();
+        }
+    }
+
+    /// Waits until the fate of the response is known. For the task of the connection alone.
+    pub(super) fn poll_fate(&self, cx: &Context<'_>) -> Poll<Fate> {
+        if let Some(fate) = self.known.fate() {
+            return Poll::Ready(fate);
+        }
+        // In this order, or nobody would be woken by a fate in between.
+        self.waiters[Waiter::Reader as usize].register(cx.waker());
+        self.known.fate().map_or(Poll::Pending, Poll::Ready)
     }
 
     // The bytes that went through the connection. Only its one `Upgraded` writes here, so that no addition has to

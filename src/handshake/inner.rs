@@ -1,16 +1,16 @@
 //! Decision 2 by the inner service: a request that went inside with an offer, and what came back.
 
-use std::{
-    mem,
-    sync::{Arc, Weak},
-};
+use std::{mem, sync::Arc};
 
 use http::{Request, Response, StatusCode, header::UPGRADE, request};
 use hyper::upgrade::OnUpgrade;
 
 use super::{Settings, deadline, plain, switching::Switching, token::Token, turn_away};
 use crate::{
-    connections::admission::Admission,
+    connections::{
+        admission::Admission,
+        fate::{Maker, Making},
+    },
     error::UpgradeErrorKind,
     handler::{
         answer::{Carried, Link, Slot, Yes},
@@ -25,8 +25,8 @@ use crate::{
 pub(crate) struct Asked {
     /// Until the answer.
     question: Option<Question>,
-    /// Tells the body of a 101 that the future of the response, which holds this, is gone.
-    alive: Arc<()>,
+    /// From the answer, if it is a yes. The future of the response holds this.
+    making: Option<Making>,
 }
 
 struct Question {
@@ -72,7 +72,7 @@ impl Asked {
             admission,
             settings,
         });
-        Self { question, alive: Arc::new(()) }
+        Self { question, making: None }
     }
 
     /// Returns the response to send in place of the inner service's, if that was a yes.
@@ -82,12 +82,16 @@ impl Asked {
     /// Panics if it is called twice.
     pub(crate) fn answer<B>(&mut self, response: &mut Response<B>) -> Option<Response<OwnBody>> {
         let question = self.question.take().expect("polled after completion");
-        question.answer(response, Arc::downgrade(&self.alive))
+        question.answer(response, &mut self.making)
     }
 }
 
 impl Question {
-    fn answer<B>(self, response: &mut Response<B>, alive: Weak<()>) -> Option<Response<OwnBody>> {
+    fn answer<B>(
+        self,
+        response: &mut Response<B>,
+        making: &mut Option<Making>,
+    ) -> Option<Response<OwnBody>> {
         let carried = response.extensions_mut().remove::<Carried>();
         let is_101 = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let is_500 = response.status() == StatusCode::INTERNAL_SERVER_ERROR;
@@ -104,7 +108,7 @@ impl Question {
                 return None;
             }
         };
-        Some(self.switch(answer, response, alive))
+        Some(self.switch(answer, response, making))
     }
 
     /// Reports a response that is not a yes.
@@ -126,7 +130,7 @@ impl Question {
         self,
         switch: Option<Switch>,
         response: &mut Response<B>,
-        alive: Weak<()>,
+        making: &mut Option<Making>,
     ) -> Response<OwnBody> {
         let Self { slot, on_upgrade, token, head, mechanism, offer, admission, settings } = self;
         // Only now, or plain pages on the same path would be turned away as well.
@@ -137,6 +141,7 @@ impl Question {
                 return turn_away(no_place, Length::Exactly(0), mechanism);
             }
         };
+        *making = Some(Making::new(session.control(), Maker::Layer));
         let Some(mut switch) = switch else {
             session.failed(UpgradeErrorKind::Switch, Some(TWICE.into()));
             return plain(StatusCode::INTERNAL_SERVER_ERROR);
@@ -146,7 +151,7 @@ impl Question {
         }
         let limits = settings.limits;
         let switching = Switching { on_upgrade, token, mechanism, limits, session };
-        let mut switched = switching.to(switch, &offer, alive, deadline(settings.timeout));
+        let mut switched = switching.to(switch, &offer, deadline(settings.timeout));
         // Outer layers may look for what the inner service left them there.
         *switched.extensions_mut() = mem::take(response.extensions_mut());
         switched

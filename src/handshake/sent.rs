@@ -6,7 +6,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     pin::Pin,
     sync::{
-        Weak,
+        Arc,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     task::{Context, Poll, Waker},
@@ -21,31 +21,34 @@ use tokio::{
     task::{self, Id},
 };
 
-use crate::handler::rejection::OwnBody;
-
-/// The fate of the response that switches.
-#[derive(Debug)]
-pub(crate) enum Fate {
-    /// The HTTP server took the 101. It hands over the connection once the 101 is written.
-    Sent,
-    /// The HTTP server took the 200 to an extended CONNECT, and handed over the stream.
-    HandedOver(Upgraded),
-    /// The client gets another response, or none.
-    Replaced,
-    /// The client reset the stream of an extended CONNECT before the 200 was sent.
-    Lost(hyper::Error),
-}
+use crate::{
+    connections::{
+        control::Control,
+        fate::{Fate, Maker, Making},
+    },
+    handler::rejection::OwnBody,
+};
 
 /// The way from the response that switches to the task that waits for its fate. If it is dropped, the
 /// response is not sent.
 #[derive(Debug)]
 pub(crate) struct Departure {
-    pub(super) task: oneshot::Sender<Fate>,
-    /// That of an extended CONNECT, whose body looks itself whether the stream was handed over.
-    pub(super) connect: Option<OnUpgrade>,
+    control: Arc<Control>,
+    connect: Option<Connect>,
+}
+
+/// The stream of an extended CONNECT. The body of the response looks itself whether it was handed over.
+#[derive(Debug)]
+pub(super) struct Connect {
+    pub(super) on_upgrade: OnUpgrade,
+    pub(super) task: oneshot::Sender<hyper::Result<Upgraded>>,
 }
 
 impl Departure {
+    pub(super) fn new(control: &Arc<Control>, connect: Option<Connect>) -> Self {
+        Self { control: Arc::clone(control), connect }
+    }
+
     /// Returns the status of the response.
     pub(crate) fn status(&self) -> StatusCode {
         match self.connect {
@@ -56,17 +59,27 @@ impl Departure {
 
     /// Whether no task waits any more. The handshake may have timed out, or been aborted.
     pub(crate) fn is_abandoned(&self) -> bool {
-        self.task.is_closed()
+        !self.control.is_open()
     }
 
-    /// Makes the body of the response. `alive` can be upgraded as long as the future that made the
-    /// response is there. `sender` is the task that sends the response, if it is known.
-    pub(crate) fn body(self, alive: Weak<()>, sender: Option<Id>) -> OwnBody {
-        let Self { task, connect } = self;
-        match connect {
-            None => OwnBody::new(SwitchingBody::new(alive, task)),
-            Some(on_upgrade) => OwnBody::new(ConnectBody::new(task, on_upgrade, sender)),
+    /// Makes the body of the response, which is sent when the future of `maker` is gone. `sender` is the task
+    /// that sends the response, if it is known.
+    pub(crate) fn body(mut self, maker: Maker, sender: Option<Id>) -> OwnBody {
+        match self.connect.take() {
+            None => OwnBody::new(SwitchingBody::new(self, maker)),
+            Some(connect) => OwnBody::new(ConnectBody::new(self, connect, sender)),
         }
+    }
+
+    /// Makes a part of the future that gives the response to the HTTP server.
+    pub(crate) fn making(&self, maker: Maker) -> Making {
+        Making::new(&self.control, maker)
+    }
+}
+
+impl Drop for Departure {
+    fn drop(&mut self) {
+        self.control.tell(Fate::Withheld);
     }
 }
 
@@ -81,7 +94,8 @@ impl Departure {
 /// discards, other code that awaits the same stream is not woken any more.
 #[derive(Debug)]
 struct ConnectBody {
-    waiting: Option<(oneshot::Sender<Fate>, OnUpgrade)>,
+    departure: Departure,
+    connect: Option<Connect>,
     /// The task that sends the response, if it is known.
     sender: Option<Id>,
     /// Something asked whether it has ended, as hyper does if the status is not a 2xx.
@@ -90,28 +104,30 @@ struct ConnectBody {
 }
 
 impl ConnectBody {
-    fn new(task: oneshot::Sender<Fate>, on_upgrade: OnUpgrade, sender: Option<Id>) -> Self {
+    fn new(departure: Departure, connect: Connect, sender: Option<Id>) -> Self {
         Self {
-            waiting: Some((task, on_upgrade)),
+            departure,
+            connect: Some(connect),
             sender,
             asked: AtomicBool::new(false),
             polled: false,
         }
     }
 
-    /// Returns the fate of the response, if this is dropped now.
-    fn fate(&self, on_upgrade: &mut OnUpgrade) -> Fate {
+    /// Returns the stream if this is dropped now and the response is sent, or the error with which the client
+    /// reset it before.
+    fn stream(&self, on_upgrade: &mut OnUpgrade) -> Option<hyper::Result<Upgraded>> {
         if self.polled || (self.sender.is_some() && self.sender != task::try_id()) {
-            return Fate::Replaced;
+            return None;
         }
         // hyper's promise panics if other code has a clone of it and has taken the stream.
         let polled = panic::catch_unwind(AssertUnwindSafe(|| {
             Pin::new(on_upgrade).poll(&mut Context::from_waker(Waker::noop()))
         }));
         match polled {
-            Ok(Poll::Ready(Ok(stream))) => Fate::HandedOver(stream),
-            Ok(Poll::Ready(Err(error))) if !self.asked.load(Relaxed) => Fate::Lost(error),
-            _ => Fate::Replaced,
+            Ok(Poll::Ready(Ok(stream))) => Some(Ok(stream)),
+            Ok(Poll::Ready(Err(error))) if !self.asked.load(Relaxed) => Some(Err(error)),
+            _ => None,
         }
     }
 }
@@ -141,10 +157,18 @@ impl Body for ConnectBody {
 
 impl Drop for ConnectBody {
     fn drop(&mut self) {
-        if let Some((task, mut on_upgrade)) = self.waiting.take() {
-            // The task may be gone, with the runtime.
-            task.send(self.fate(&mut on_upgrade)).ok();
-        }
+        let Some(Connect { mut on_upgrade, task }) = self.connect.take() else {
+            return;
+        };
+        let fate = match self.stream(&mut on_upgrade) {
+            Some(stream) => {
+                // The task may be gone, with the runtime.
+                task.send(stream).ok();
+                Fate::Sent
+            }
+            None => Fate::Replaced,
+        };
+        self.departure.control.tell(fate);
     }
 }
 
@@ -169,8 +193,9 @@ impl Drop for ConnectBody {
 /// that could ask.
 #[derive(Debug)]
 struct SwitchingBody {
-    /// Can be upgraded as long as the future that made the response is there.
-    alive: Weak<()>,
+    departure: Departure,
+    /// The future that is gone when the HTTP server asks.
+    maker: Maker,
     /// Some layer was told that the size is zero.
     said_empty: AtomicBool,
     /// The first question of step 2 has come.
@@ -179,18 +204,17 @@ struct SwitchingBody {
     sized: AtomicBool,
     /// It was polled, so the response was not sent as a 101.
     polled: bool,
-    task: Option<oneshot::Sender<Fate>>,
 }
 
 impl SwitchingBody {
-    fn new(alive: Weak<()>, task: oneshot::Sender<Fate>) -> Self {
+    fn new(departure: Departure, maker: Maker) -> Self {
         Self {
-            alive,
+            departure,
+            maker,
             said_empty: AtomicBool::new(false),
             asked: AtomicBool::new(false),
             sized: AtomicBool::new(false),
             polled: false,
-            task: Some(task),
         }
     }
 }
@@ -208,7 +232,7 @@ impl Body for SwitchingBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        if self.alive.strong_count() > 0 {
+        if !self.departure.control.is_made(self.maker) {
             return true;
         }
         self.asked.store(true, Relaxed);
@@ -227,9 +251,6 @@ impl Drop for SwitchingBody {
         // A body that has ended is not asked for its size.
         let sized = self.sized.load(Relaxed) || self.said_empty.load(Relaxed);
         let is_sent = self.asked.load(Relaxed) && sized && !self.polled;
-        if let Some(task) = self.task.take() {
-            // The task may be gone, with the runtime.
-            task.send(if is_sent { Fate::Sent } else { Fate::Replaced }).ok();
-        }
+        self.departure.control.tell(if is_sent { Fate::Sent } else { Fate::Replaced });
     }
 }

@@ -19,6 +19,7 @@ use super::{
     make::IntoMakeService,
 };
 use crate::{
+    connections::fate::{Maker, Making},
     handler::rejection::OwnBody,
     handshake::token::{Exit, Token, Verdict},
     negotiation::length::Length,
@@ -129,7 +130,7 @@ where
         OutermostFuture {
             inner: self.inner.call(request),
             exit,
-            alive: None,
+            making: None,
             bodies: self.bodies.clone(),
         }
     }
@@ -150,7 +151,7 @@ pin_project! {
         exit: Option<Arc<Exit>>,
         // From the confirmation until this future is dropped, which the HTTP server does before it
         // looks at the response.
-        alive: Option<Arc<()>>,
+        making: Option<Making>,
     }
 }
 
@@ -175,8 +176,8 @@ where
                 if status == StatusCode::SWITCHING_PROTOCOLS {
                     *response.version_mut() = Version::HTTP_11;
                 }
-                let alive = this.alive.insert(Arc::new(()));
-                let body = departure.body(Arc::downgrade(alive), tokio::task::try_id());
+                *this.making = Some(departure.making(Maker::Outermost));
+                let body = departure.body(Maker::Outermost, tokio::task::try_id());
                 response.map(|_empty| bodies.own(body))
             }
             Verdict::Unavailable => {

@@ -11,7 +11,7 @@ use crate::{
     handler::{
         UpgradeHandler,
         rejection::Rejection,
-        switch::{End, IntoOutcome, Outcome, Switch},
+        switch::{IntoOutcome, Switch},
     },
 };
 
@@ -98,7 +98,8 @@ pub struct WebSocket {
 
 #[derive(Clone)]
 struct Config {
-    run: Arc<dyn Fn(Upgraded, Handshake) -> Outcome + Send + Sync>,
+    /// Switches, to the function on the connection.
+    switch: Arc<dyn Fn(Offer, Handshake) -> Switch + Send + Sync>,
     origins: Origins,
     names: Names,
     select_subprotocol: Option<Arc<SelectSubprotocol>>,
@@ -138,10 +139,17 @@ impl WebSocket {
         Fut: Future + Send + 'static,
         Fut::Output: IntoOutcome,
     {
-        let run = move |io, handshake| -> Outcome { Box::pin(End { run: run(io, handshake) }) };
+        let run = Arc::new(run);
+        let switch = move |offer: Offer, handshake| {
+            let run = Arc::clone(&run);
+            offer.switch(move |io, agreed| {
+                let Agreed { subprotocol, extensions } = agreed;
+                run(io, Handshake { subprotocol, extensions, ..handshake })
+            })
+        };
         Self {
             config: Arc::new(Config {
-                run: Arc::new(run),
+                switch: Arc::new(switch),
                 origins: Origins::same_host(),
                 names: Names::default(),
                 select_subprotocol: None,
@@ -299,10 +307,7 @@ impl Config {
         if let Some(on_connect) = &self.on_connect {
             handshake = on_connect(handshake).await?;
         }
-        Ok(offer.switch(move |io, agreed| {
-            let Agreed { subprotocol, extensions } = agreed;
-            (self.run)(io, Handshake { subprotocol, extensions, ..handshake })
-        }))
+        Ok((self.switch)(offer, handshake))
     }
 
     /// Checks the handshake, and agrees on a subprotocol and extensions.

@@ -13,7 +13,7 @@ use tokio::time::{Instant, Timeout, error::Elapsed, timeout_at};
 pin_project! {
     /// As [`timeout_at`], which makes its timer before it polls the future. Most steps of a handshake are
     /// ready when they are polled first.
-    pub(super) struct Until<F> {
+    pub(crate) struct Until<F> {
         #[pin]
         future: F,
         deadline: Instant,
@@ -22,7 +22,7 @@ pin_project! {
 }
 
 /// Fails if `future` is not ready by the deadline.
-pub(super) fn until<F>(deadline: Instant, future: F) -> Until<F> {
+pub(crate) fn until<F>(deadline: Instant, future: F) -> Until<F> {
     Until { future, deadline, timer: None }
 }
 

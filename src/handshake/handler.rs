@@ -1,18 +1,23 @@
-//! A handler of any type, as a layer holds it.
+//! A handler of any type, as a layer holds it, and its decision.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use bytes::Bytes;
-use http::{Request, request};
+use http::{Request, Response, request};
 
-use super::{UpgradeHandler, rejection::Rejection, switch::Switch};
-use crate::negotiation::protocol::Protocol;
+use super::{Deciding, UnlessAborted};
+use crate::{
+    connections::{run::CatchPanic, until::until},
+    handler::{UpgradeHandler, rejection::OwnBody},
+    negotiation::protocol::Protocol,
+};
 
-/// A handler of any type. It allocates once for each request that it takes over.
+/// A handler of any type.
 #[derive(Clone)]
 pub(crate) struct BoxedHandler(Arc<dyn ErasedHandler>);
 
-type Decision<'h> = Pin<Box<dyn Future<Output = Result<Switch, Rejection>> + Send + 'h>>;
+/// The future of a response of the layer.
+pub(crate) type Responding = Pin<Box<dyn Future<Output = Response<OwnBody>> + Send>>;
 
 impl BoxedHandler {
     pub(crate) fn new(handler: impl UpgradeHandler) -> Self {
@@ -35,8 +40,9 @@ impl BoxedHandler {
         self.0.reads_chunked_body()
     }
 
-    pub(crate) fn upgrade(&self, request: Request<Bytes>) -> Decision<'_> {
-        self.0.upgrade(request)
+    /// Asks the handler, and makes the response. The future is the one allocation for the handler.
+    pub(super) fn respond(self, request: Request<Bytes>, deciding: Deciding) -> Responding {
+        self.0.respond(request, deciding)
     }
 }
 
@@ -46,7 +52,7 @@ trait ErasedHandler: Send + Sync {
     fn body_limit(&self) -> usize;
     fn is_optional(&self) -> bool;
     fn reads_chunked_body(&self) -> bool;
-    fn upgrade(&self, request: Request<Bytes>) -> Decision<'_>;
+    fn respond(self: Arc<Self>, request: Request<Bytes>, deciding: Deciding) -> Responding;
 }
 
 impl<H> ErasedHandler for H
@@ -69,7 +75,15 @@ where
         UpgradeHandler::reads_chunked_body(self)
     }
 
-    fn upgrade(&self, request: Request<Bytes>) -> Decision<'_> {
-        Box::pin(UpgradeHandler::upgrade(self, request))
+    fn respond(self: Arc<Self>, request: Request<Bytes>, deciding: Deciding) -> Responding {
+        let session = Arc::clone(&deciding.switching.session);
+        let mechanism = deciding.switching.mechanism;
+        let decided = session.instrument(async move {
+            // The handler is called in there, so that its panic is caught as well.
+            let decision = CatchPanic { future: async { self.upgrade(request).await } };
+            let decision = until(deciding.deadline, decision).await;
+            deciding.respond(decision)
+        });
+        Box::pin(UnlessAborted { session, mechanism, waker: None, decided })
     }
 }
