@@ -209,6 +209,7 @@ impl Control {
         self.aborted()
     }
 
+    #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.state.load(Acquire) == OPEN
     }
@@ -221,6 +222,7 @@ impl Control {
 
     /// Has the task woken when the connection is aborted or has ended. Returns whether it still is open;
     /// otherwise the task may not be woken.
+    #[inline]
     pub(crate) fn is_open_or_wakes(&self, waiter: Waiter, waker: &Waker) -> bool {
         // In this order, or an abort in between would wake nobody.
         let waiting = &self.waiters[waiter as usize];
@@ -235,6 +237,7 @@ impl Control {
 
     /// Polls a future. Returns `None` if the connection is aborted before the future is ready. `known` is the
     /// waker of the last poll, which need not be registered again: only an abort or the end takes it.
+    #[inline]
     pub(crate) fn poll_unless_aborted<F>(
         &self,
         cx: &mut Context<'_>,
@@ -292,24 +295,29 @@ impl Control {
     // The bytes that went through the connection. Only its one `Upgraded` writes here, so that no addition has to
     // be atomic.
 
+    #[inline]
     pub(crate) fn read(&self) -> u64 {
         self.read.load(Relaxed)
     }
 
+    #[inline]
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Relaxed)
     }
 
+    #[inline]
     pub(crate) fn add_read(&self, bytes: usize) {
         self.read.store(self.read() + bytes as u64, Relaxed);
         self.touch(bytes);
     }
 
+    #[inline]
     pub(crate) fn add_written(&self, bytes: usize) {
         self.written.store(self.written() + bytes as u64, Relaxed);
         self.touch(bytes);
     }
 
+    #[inline]
     fn touch(&self, bytes: usize) {
         if bytes > 0 && self.active.load(Relaxed) != UNWATCHED {
             self.watch();

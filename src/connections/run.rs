@@ -17,7 +17,6 @@ use super::{
     clock::{Limited, Limits},
     fate::Fate,
     session::Session,
-    task,
     until::until,
     upgraded::Upgraded,
 };
@@ -25,12 +24,15 @@ use crate::error::{BoxError, UpgradeErrorKind};
 
 /// The function that runs on a connection, of any type.
 ///
-/// Its future is a part of the connection's task, so that it has no box of its own, and a poll of the task is
-/// a poll of it.
+/// Its future has no box of its own: it is a part of what the task of the connection runs.
 pub(crate) trait Run: Send {
-    /// Spawns the task that waits for the connection, and runs this on it.
-    fn spawn(self: Box<Self>, promised: Promised, limits: Limits);
+    /// Returns what the task runs: it waits for the connection, and runs this on it.
+    fn on(self: Box<Self>, promised: Promised, limits: Limits) -> Running;
 }
+
+/// In a box, since tokio would copy the future several times: into the task, and each time when its state
+/// changes.
+pub(crate) type Running = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A connection that is handed over if the response that switches is sent.
 pub(crate) struct Promised {
@@ -55,11 +57,10 @@ where
     R: FnOnce(Upgraded) -> F + Send + 'static,
     F: Future<Output = Result<(), BoxError>> + Send + 'static,
 {
-    fn spawn(self: Box<Self>, promised: Promised, limits: Limits) {
+    fn on(self: Box<Self>, promised: Promised, limits: Limits) -> Running {
         let session = Arc::clone(&promised.session);
-        let connection = connection(promised, limits.idle.is_some(), *self);
-        let connection = Limited::new(session.control(), limits, connection);
-        task::spawn(session.instrument(connection));
+        let connection = connection(promised, limits.idle.is_some(), self);
+        Box::pin(session.instrument(Limited::new(session.control(), limits, connection)))
     }
 }
 
@@ -68,7 +69,7 @@ where
 fn connection<R, F>(
     promised: Promised,
     watches: bool,
-    run: R,
+    run: Box<R>,
 ) -> impl Future<Output = ()> + use<R, F>
 where
     R: FnOnce(Upgraded) -> F,
@@ -152,18 +153,26 @@ where
 {
     type Output = Result<F::Output, BoxError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let future = self.project().future;
         // The future is not polled again after a panic, so nobody sees what it may have left
         // broken.
-        match panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+        match catch_panic(|| future.poll(cx)) {
             Ok(poll) => poll.map(Ok),
-            Err(payload) => Poll::Ready(Err(panic_message(&*payload))),
+            Err(message) => Poll::Ready(Err(message)),
         }
     }
 }
 
+/// Calls a function. A panic in it becomes an error that holds the panic's message.
+#[inline]
+pub(crate) fn catch_panic<T>(function: impl FnOnce() -> T) -> Result<T, BoxError> {
+    panic::catch_unwind(AssertUnwindSafe(function)).map_err(|payload| panic_message(&*payload))
+}
+
 /// The text that a panic was called with.
+#[cold]
 fn panic_message(payload: &(dyn Any + Send)) -> BoxError {
     let text = payload.downcast_ref::<&str>().copied();
     let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));

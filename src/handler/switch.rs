@@ -98,6 +98,7 @@ where
 {
     type Output = Result<(), BoxError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.project().run.poll(cx).map(IntoOutcome::into_outcome)
     }

@@ -7,7 +7,10 @@ use http::{Request, Response, request};
 
 use super::{Deciding, UnlessAborted};
 use crate::{
-    connections::{run::CatchPanic, until::until},
+    connections::{
+        run::{CatchPanic, catch_panic},
+        until::until,
+    },
     handler::{UpgradeHandler, rejection::OwnBody},
     negotiation::protocol::Protocol,
 };
@@ -79,9 +82,10 @@ where
         let session = Arc::clone(&deciding.switching.session);
         let mechanism = deciding.switching.mechanism;
         let decided = session.instrument(async move {
-            // The handler is called in there, so that its panic is caught as well.
-            let decision = CatchPanic { future: async { self.upgrade(request).await } };
-            let decision = until(deciding.deadline, decision).await;
+            let decision = match catch_panic(|| self.upgrade(request)) {
+                Ok(future) => until(deciding.deadline, CatchPanic { future }).await,
+                Err(panic) => Ok(Err(panic)),
+            };
             deciding.respond(decision)
         });
         Box::pin(UnlessAborted { session, mechanism, waker: None, decided })

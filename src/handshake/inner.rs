@@ -149,9 +149,9 @@ impl Question {
         for (name, value) in response.headers() {
             switch = switch.header(name.clone(), value.clone());
         }
-        let limits = settings.limits;
+        let (limits, deadline) = (settings.limits, deadline(&session, settings.timeout));
         let switching = Switching { on_upgrade, token, mechanism, limits, session };
-        let mut switched = switching.to(switch, &offer, deadline(settings.timeout));
+        let mut switched = switching.to(switch, &offer, deadline);
         // Outer layers may look for what the inner service left them there.
         *switched.extensions_mut() = mem::take(response.extensions_mut());
         switched

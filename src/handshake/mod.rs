@@ -94,6 +94,7 @@ pub(crate) struct Handshake {
 
 impl Handshake {
     /// Reads the body, asks the handler, and makes the response.
+    #[inline]
     pub(crate) fn respond<B>(self, head: request::Parts, body: B, length: Length) -> Responding
     where
         B: Body + Send + 'static,
@@ -139,6 +140,7 @@ pub(crate) struct Deciding {
 
 impl Deciding {
     /// Makes the request that the handler gets.
+    #[inline]
     fn request(&self, head: request::Parts, body: Bytes) -> Request<Bytes> {
         let mut request = Request::from_parts(head, body);
         request.extensions_mut().insert(self.switching.session.protocol().clone());
@@ -255,9 +257,9 @@ pub(crate) struct Trailers(
     pub(crate) HeaderMap,
 );
 
-/// When a handshake that begins now has to be over.
-pub(crate) fn deadline(timeout: Duration) -> Instant {
-    Instant::now() + timeout.min(FOREVER)
+/// When a handshake that has begun has to be over.
+pub(crate) fn deadline(session: &Session, timeout: Duration) -> Instant {
+    session.control().since() + timeout.min(FOREVER)
 }
 
 /// Answers a request for which there is no place.

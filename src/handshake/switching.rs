@@ -20,6 +20,7 @@ use crate::{
         fate::Maker,
         run::{Promise, Promised},
         session::Session,
+        task,
     },
     error::UpgradeErrorKind,
     handler::{rejection::OwnBody, switch::Switch},
@@ -84,7 +85,7 @@ impl Switching {
         }
         // hyper hands over the connection only after it has written the response, so nobody could
         // wait for it here.
-        run.spawn(Promised { session, promise, is_certain, deadline }, limits);
+        task::spawn(run.on(Promised { session, promise, is_certain, deadline }, limits));
         let mut response = Response::new(body);
         *response.status_mut() = status;
         *response.headers_mut() = headers;

@@ -104,7 +104,7 @@ where
         match this.route.project() {
             RouteProj::Forward { inner } => {
                 let response = ready!(inner.poll(cx))?;
-                Poll::Ready(Ok(response.map(|body| bodies.inner(body))))
+                Poll::Ready(Ok(bodies.inner(response)))
             }
             RouteProj::Watched { watched } => {
                 let watched = watched.as_mut().project();
@@ -141,7 +141,7 @@ where
     if let Some(config) = advertise {
         forwarding::advertise(&mut response, &config.registered);
     }
-    response.map(|body| bodies.inner(body))
+    bodies.inner(response)
 }
 
 impl<F, M> fmt::Debug for UpgradeFuture<F, M> {

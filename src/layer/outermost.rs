@@ -167,11 +167,11 @@ where
         let mut response = ready!(this.inner.poll(cx))?;
         let bodies = this.bodies;
         let Some(exit) = this.exit else {
-            return Poll::Ready(Ok(response.map(|body| bodies.inner(body))));
+            return Poll::Ready(Ok(bodies.inner(response)));
         };
         let status = response.status();
         Poll::Ready(Ok(match exit.leave(status, response.headers_mut()) {
-            Verdict::Pass => response.map(|body| bodies.inner(body)),
+            Verdict::Pass => bodies.inner(response),
             Verdict::Confirm(departure) => {
                 if status == StatusCode::SWITCHING_PROTOCOLS {
                     *response.version_mut() = Version::HTTP_11;
@@ -239,6 +239,7 @@ where
     type Data = B::Data;
     type Error = B::Error;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -250,6 +251,7 @@ where
         }
     }
 
+    #[inline]
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
@@ -257,6 +259,7 @@ where
         }
     }
 
+    #[inline]
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),

@@ -180,7 +180,7 @@ impl<S, M> Upgrade<S, M> {
         let handshake = Handshake {
             handler: handler.clone(),
             deciding: Deciding {
-                deadline: handshake::deadline(settings.timeout),
+                deadline: handshake::deadline(&session, settings.timeout),
                 offer: Offered::new(&head.headers, is_only),
                 switching: Switching {
                     on_upgrade,

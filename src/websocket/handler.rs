@@ -299,15 +299,25 @@ impl UpgradeHandler for WebSocket {
 }
 
 impl Config {
-    async fn connect(self: Arc<Self>, head: request::Parts) -> Result<Switch, Rejection> {
-        let offer = self.offer(&head)?;
-        let agreed = offer.agreed().clone();
-        let Agreed { subprotocol, extensions } = agreed;
-        let mut handshake = Handshake { head, subprotocol, extensions };
-        if let Some(on_connect) = &self.on_connect {
-            handshake = on_connect(handshake).await?;
+    // Not an `async fn`, which would hold the head twice, and copy it each time it moves.
+    fn connect(
+        self: Arc<Self>,
+        head: request::Parts,
+    ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
+        let step = self.offer(&head).map(|offer| {
+            let Agreed { subprotocol, extensions } = offer.agreed().clone();
+            let handshake = Handshake { head, subprotocol, extensions };
+            match &self.on_connect {
+                None => Step::Switch((self.switch)(offer, handshake)),
+                Some(on_connect) => Step::Connect(offer, on_connect(handshake)),
+            }
+        });
+        async move {
+            match step? {
+                Step::Switch(switch) => Ok(switch),
+                Step::Connect(offer, connecting) => Ok((self.switch)(offer, connecting.await?)),
+            }
         }
-        Ok((self.switch)(offer, handshake))
     }
 
     /// Checks the handshake, and agrees on a subprotocol and extensions.
@@ -321,6 +331,13 @@ impl Config {
         }
         Ok(offer)
     }
+}
+
+/// The next step after all checks.
+enum Step {
+    Switch(Switch),
+    /// The application is asked.
+    Connect(Offer, Connecting),
 }
 
 impl fmt::Debug for WebSocket {
