@@ -1,14 +1,11 @@
-//! The body of a response that switches, which notices whether the response is sent.
+//! The way of a response that switches to the client, and the body of the one to an extended CONNECT.
 
 use std::{
     convert::Infallible,
     future::Future,
     panic::{self, AssertUnwindSafe},
     pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
-    },
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
     task::{Context, Poll, Waker},
 };
 
@@ -22,19 +19,15 @@ use tokio::{
 };
 
 use crate::{
-    connections::{
-        control::Control,
-        fate::{Fate, Maker, Making},
-    },
+    connections::fate::{Fate, Maker, Making, SwitchingBody, Teller},
     handler::rejection::OwnBody,
 };
 
-/// The way from the response that switches to the task that waits for its fate. If it is dropped, the
-/// response is not sent.
+/// A response that switches, on its way to the client. If it is dropped, the response is not sent.
 #[derive(Debug)]
 pub(crate) struct Departure {
-    control: Arc<Control>,
-    connect: Option<Connect>,
+    pub(super) teller: Teller,
+    pub(super) connect: Option<Connect>,
 }
 
 /// The stream of an extended CONNECT. The body of the response looks itself whether it was handed over.
@@ -45,10 +38,6 @@ pub(super) struct Connect {
 }
 
 impl Departure {
-    pub(super) fn new(control: &Arc<Control>, connect: Option<Connect>) -> Self {
-        Self { control: Arc::clone(control), connect }
-    }
-
     /// Returns the status of the response.
     pub(crate) fn status(&self) -> StatusCode {
         match self.connect {
@@ -59,27 +48,22 @@ impl Departure {
 
     /// Whether no task waits any more. The handshake may have timed out, or been aborted.
     pub(crate) fn is_abandoned(&self) -> bool {
-        !self.control.is_open()
-    }
-
-    /// Makes the body of the response, which is sent when the future of `maker` is gone. `sender` is the task
-    /// that sends the response, if it is known.
-    pub(crate) fn body(mut self, maker: Maker, sender: Option<Id>) -> OwnBody {
-        match self.connect.take() {
-            None => OwnBody::new(SwitchingBody::new(self, maker)),
-            Some(connect) => OwnBody::new(ConnectBody::new(self, connect, sender)),
-        }
+        self.teller.is_late()
     }
 
     /// Makes a part of the future that gives the response to the HTTP server.
     pub(crate) fn making(&self, maker: Maker) -> Making {
-        Making::new(&self.control, maker)
+        self.teller.making(maker)
     }
-}
 
-impl Drop for Departure {
-    fn drop(&mut self) {
-        self.control.tell(Fate::Withheld);
+    /// Makes the body of the response, which is sent when the future of `maker` is gone. `sender` is the task
+    /// that sends the response, if it is known.
+    pub(crate) fn body(self, maker: Maker, sender: Option<Id>) -> OwnBody {
+        let Self { teller, connect } = self;
+        match connect {
+            None => OwnBody::switching(SwitchingBody::new(teller, maker)),
+            Some(connect) => OwnBody::new(ConnectBody::new(teller, connect, sender)),
+        }
     }
 }
 
@@ -94,7 +78,7 @@ impl Drop for Departure {
 /// discards, other code that awaits the same stream is not woken any more.
 #[derive(Debug)]
 struct ConnectBody {
-    departure: Departure,
+    teller: Teller,
     connect: Option<Connect>,
     /// The task that sends the response, if it is known.
     sender: Option<Id>,
@@ -104,9 +88,9 @@ struct ConnectBody {
 }
 
 impl ConnectBody {
-    fn new(departure: Departure, connect: Connect, sender: Option<Id>) -> Self {
+    fn new(teller: Teller, connect: Connect, sender: Option<Id>) -> Self {
         Self {
-            departure,
+            teller,
             connect: Some(connect),
             sender,
             asked: AtomicBool::new(false),
@@ -168,89 +152,6 @@ impl Drop for ConnectBody {
             }
             None => Fate::Replaced,
         };
-        self.departure.control.tell(fate);
-    }
-}
-
-/// The body of a 101: empty, and the only part of a response that can tell whether it is sent. To
-/// have the server ask, it says that it has not ended, and not how long it is.
-///
-/// hyper hands over the connection after every response to a request with an `Upgrade` header, not
-/// only after a 101. If an outer layer answers something else in place of our 101, the handler would
-/// talk after that answer, unless the handler knows. A layer that throws the response away does
-/// not do what hyper does:
-///
-/// 1. The future that made the response is gone before hyper looks at the response.
-/// 2. hyper asks the body whether it has ended and, if not, how long it is, to choose the framing.
-/// 3. If the status is 101, it then drops the body without polling it. If a layer left the body
-///    alone and changed the status, hyper polls the body, unless the new status has no body either.
-///
-/// A question for the size before step 2 comes from a layer, which may act on the answer. It is told
-/// that the body is empty; otherwise a compressor would take it for a body worth compressing. Since
-/// a layer may write the size into the headers, the answer stays the same from then on.
-///
-/// Under [`Outermost`](crate::Outermost) this body is put in at the exit, where no layer is left
-/// that could ask.
-#[derive(Debug)]
-struct SwitchingBody {
-    departure: Departure,
-    /// The future that is gone when the HTTP server asks.
-    maker: Maker,
-    /// Some layer was told that the size is zero.
-    said_empty: AtomicBool,
-    /// The first question of step 2 has come.
-    asked: AtomicBool,
-    /// And the second.
-    sized: AtomicBool,
-    /// It was polled, so the response was not sent as a 101.
-    polled: bool,
-}
-
-impl SwitchingBody {
-    fn new(departure: Departure, maker: Maker) -> Self {
-        Self {
-            departure,
-            maker,
-            said_empty: AtomicBool::new(false),
-            asked: AtomicBool::new(false),
-            sized: AtomicBool::new(false),
-            polled: false,
-        }
-    }
-}
-
-impl Body for SwitchingBody {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        self.polled = true;
-        Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        if !self.departure.control.is_made(self.maker) {
-            return true;
-        }
-        self.asked.store(true, Relaxed);
-        self.said_empty.load(Relaxed)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        let question = if self.asked.load(Relaxed) { &self.sized } else { &self.said_empty };
-        question.store(true, Relaxed);
-        if self.said_empty.load(Relaxed) { SizeHint::with_exact(0) } else { SizeHint::default() }
-    }
-}
-
-impl Drop for SwitchingBody {
-    fn drop(&mut self) {
-        // A body that has ended is not asked for its size.
-        let sized = self.sized.load(Relaxed) || self.said_empty.load(Relaxed);
-        let is_sent = self.asked.load(Relaxed) && sized && !self.polled;
-        self.departure.control.tell(if is_sent { Fate::Sent } else { Fate::Replaced });
+        self.teller.tell(fate);
     }
 }

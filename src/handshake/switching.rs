@@ -17,7 +17,7 @@ use crate::{
     connect,
     connections::{
         clock::Limits,
-        fate::Maker,
+        fate::{Maker, Teller},
         run::{Promise, Promised},
         session::Session,
         task,
@@ -65,7 +65,7 @@ impl Switching {
                 (Promise::Connect(stream), Some(Connect { on_upgrade, task }))
             }
         };
-        let departure = Departure::new(session.control(), connect);
+        let departure = Departure { teller: Teller::new(session.control()), connect };
         let status = departure.status();
         let body = if let Some(token) = token {
             // `into_parts` always names the protocols.

@@ -103,8 +103,12 @@ where
         let bodies = this.bodies;
         match this.route.project() {
             RouteProj::Forward { inner } => {
-                let response = ready!(inner.poll(cx))?;
-                Poll::Ready(Ok(bodies.inner(response)))
+                // A `?` would copy the response once more.
+                match inner.poll(cx) {
+                    Poll::Ready(Ok(response)) => Poll::Ready(Ok(bodies.inner(response))),
+                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+                    Poll::Pending => Poll::Pending,
+                }
             }
             RouteProj::Watched { watched } => {
                 let watched = watched.as_mut().project();
