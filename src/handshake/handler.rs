@@ -82,10 +82,12 @@ where
         let session = Arc::clone(&deciding.switching.session);
         let mechanism = deciding.switching.mechanism;
         let decided = session.instrument(async move {
-            let decision = match catch_panic(|| self.upgrade(request)) {
-                Ok(future) => until(deciding.deadline, CatchPanic { future }).await,
-                Err(panic) => Ok(Err(panic)),
+            // Out of the `Result` before it is awaited, or this future would hold it twice.
+            let future = match catch_panic(|| self.upgrade(request)) {
+                Ok(future) => future,
+                Err(panic) => return deciding.respond(Ok(Err(panic))),
             };
+            let decision = until(deciding.deadline, CatchPanic { future }).await;
             deciding.respond(decision)
         });
         Box::pin(UnlessAborted { session, mechanism, waker: None, decided })

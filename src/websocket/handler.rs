@@ -299,7 +299,7 @@ impl UpgradeHandler for WebSocket {
 }
 
 impl Config {
-    // Not an `async fn`, which would hold the head twice, and copy it each time it moves.
+    // Not an `async fn`, whose future would hold the head twice.
     fn connect(
         self: Arc<Self>,
         head: request::Parts,
@@ -307,15 +307,18 @@ impl Config {
         let step = self.offer(&head).map(|offer| {
             let Agreed { subprotocol, extensions } = offer.agreed().clone();
             let handshake = Handshake { head, subprotocol, extensions };
-            match &self.on_connect {
-                None => Step::Switch((self.switch)(offer, handshake)),
-                Some(on_connect) => Step::Connect(offer, on_connect(handshake)),
-            }
+            let Some(on_connect) = &self.on_connect else {
+                return Step::Switch((self.switch)(offer, handshake));
+            };
+            let connecting = on_connect(handshake);
+            let config = Arc::clone(&self);
+            Step::Connect(Box::pin(async move { Ok((config.switch)(offer, connecting.await?)) }))
         });
         async move {
-            match step? {
-                Step::Switch(switch) => Ok(switch),
-                Step::Connect(offer, connecting) => Ok((self.switch)(offer, connecting.await?)),
+            match step {
+                Err(rejection) => Err(rejection),
+                Ok(Step::Switch(switch)) => Ok(switch),
+                Ok(Step::Connect(connecting)) => connecting.await,
             }
         }
     }
@@ -336,8 +339,8 @@ impl Config {
 /// The next step after all checks.
 enum Step {
     Switch(Switch),
-    /// The application is asked.
-    Connect(Offer, Connecting),
+    /// The application is asked. In a box, so that all others have a small future.
+    Connect(Pin<Box<dyn Future<Output = Result<Switch, Rejection>> + Send>>),
 }
 
 impl fmt::Debug for WebSocket {
