@@ -103,12 +103,8 @@ where
         let bodies = this.bodies;
         match this.route.project() {
             RouteProj::Forward { inner } => {
-                // A `?` would copy the response once more.
-                match inner.poll(cx) {
-                    Poll::Ready(Ok(response)) => Poll::Ready(Ok(bodies.inner(response))),
-                    Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-                    Poll::Pending => Poll::Pending,
-                }
+                let response = ready!(inner.poll(cx))?;
+                Poll::Ready(Ok(bodies.inner(response)))
             }
             RouteProj::Watched { watched } => {
                 let watched = watched.as_mut().project();
