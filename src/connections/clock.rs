@@ -51,6 +51,7 @@ pin_project! {
 }
 
 impl<F> Limited<F> {
+    #[inline]
     pub(crate) fn new(control: &Arc<Control>, limits: Limits, connection: F) -> Self {
         let is_limited = limits.lifetime.is_some() || limits.idle.is_some();
         let clock = is_limited.then(|| Box::pin(Clock::new(Arc::clone(control), limits)));
@@ -64,6 +65,7 @@ where
 {
     type Output = ();
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         if !*this.has_returned {

@@ -18,7 +18,10 @@ use atomic_waker::AtomicWaker;
 use http::{Extensions, Method, request};
 use tokio::time::Instant;
 
-use super::signal::Signal;
+use super::{
+    fate::{Fate, Known, Maker},
+    signal::Signal,
+};
 use crate::{error::UpgradeErrorKind, negotiation::protocol::Protocol};
 
 /// The part of a connection that is shared with code that lists and ends it. It does not hold the
@@ -35,6 +38,8 @@ pub(crate) struct Control {
     handshake_timeout: u32,
     /// [`OPEN`], [`ENDED`], or an [`Abort`].
     state: AtomicU8,
+    /// About the response that switches.
+    known: Known,
     draining: Signal,
     /// The tasks that an abort wakes, by [`Waiter`].
     waiters: [AtomicWaker; 3],
@@ -72,7 +77,8 @@ impl Abort {
 pub(crate) enum Waiter {
     /// The task that runs the handler.
     Task = 0,
-    /// A task that reads from the connection.
+    /// A task that reads from the connection. Before there is one, the task that waits for the fate of the
+    /// response.
     Reader = 1,
     /// A task that writes to it.
     Writer = 2,
@@ -109,6 +115,7 @@ impl Control {
             since: Instant::now(),
             handshake_timeout: u32::try_from(handshake_timeout.as_millis()).unwrap_or(u32::MAX),
             state: AtomicU8::new(OPEN),
+            known: Known::default(),
             draining: Signal::default(),
             waiters: <[AtomicWaker; 3]>::default(),
             read: AtomicU64::new(0),
@@ -191,6 +198,7 @@ impl Control {
         self.aborted()
     }
 
+    #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.state.load(Acquire) == OPEN
     }
@@ -203,6 +211,7 @@ impl Control {
 
     /// Has the task woken when the connection is aborted or has ended. Returns whether it still is open;
     /// otherwise the task may not be woken.
+    #[inline]
     pub(crate) fn is_open_or_wakes(&self, waiter: Waiter, waker: &Waker) -> bool {
         // In this order, or an abort in between would wake nobody.
         let waiting = &self.waiters[waiter as usize];
@@ -217,6 +226,7 @@ impl Control {
 
     /// Polls a future. Returns `None` if the connection is aborted before the future is ready. `known` is the
     /// waker of the last poll, which need not be registered again: only an abort or the end takes it.
+    #[inline]
     pub(crate) fn poll_unless_aborted<F>(
         &self,
         cx: &mut Context<'_>,
@@ -243,27 +253,60 @@ impl Control {
         }
     }
 
+    // The response that switches.
+
+    pub(super) fn known(&self) -> &Known {
+        &self.known
+    }
+
+    /// Whether the future that made the response is gone.
+    pub(crate) fn is_made(&self, maker: Maker) -> bool {
+        self.known.is_gone(maker)
+    }
+
+    /// Tells the task of the connection what became of the response, unless it was told before.
+    pub(crate) fn tell(&self, fate: Fate) {
+        if self.known.tell(fate) {
+            self.waiters[Waiter::Reader as usize].wake();
+        }
+    }
+
+    /// Waits until the fate of the response is known. For the task of the connection alone.
+    pub(super) fn poll_fate(&self, cx: &Context<'_>) -> Poll<Fate> {
+        if let Some(fate) = self.known.fate() {
+            return Poll::Ready(fate);
+        }
+        // In this order, or nobody would be woken by a fate in between.
+        self.waiters[Waiter::Reader as usize].register(cx.waker());
+        self.known.fate().map_or(Poll::Pending, Poll::Ready)
+    }
+
     // The bytes that went through the connection. Only its one `Upgraded` writes here, so that no addition has to
     // be atomic.
 
+    #[inline]
     pub(crate) fn read(&self) -> u64 {
         self.read.load(Relaxed)
     }
 
+    #[inline]
     pub(crate) fn written(&self) -> u64 {
         self.written.load(Relaxed)
     }
 
+    #[inline]
     pub(crate) fn add_read(&self, bytes: usize) {
         self.read.store(self.read() + bytes as u64, Relaxed);
         self.touch(bytes);
     }
 
+    #[inline]
     pub(crate) fn add_written(&self, bytes: usize) {
         self.written.store(self.written() + bytes as u64, Relaxed);
         self.touch(bytes);
     }
 
+    #[inline]
     fn touch(&self, bytes: usize) {
         if bytes > 0 && self.active.load(Relaxed) != UNWATCHED {
             self.watch();

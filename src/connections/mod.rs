@@ -5,13 +5,16 @@ pub(crate) mod clock;
 pub(crate) mod close;
 pub(crate) mod connection;
 pub(crate) mod control;
+pub(crate) mod fate;
 mod registry;
+pub(crate) mod run;
 pub(crate) mod session;
 pub(crate) mod shutdown;
 pub(crate) mod signal;
 mod spread;
 pub(crate) mod stats;
 pub(crate) mod task;
+pub(crate) mod until;
 pub(crate) mod upgraded;
 
 use std::{

@@ -264,6 +264,7 @@ impl Upgraded {
     }
 
     /// Polls the IO, and has the task woken by an abort as well. After an abort, closes it and fails.
+    #[inline]
     fn poll_io<T>(
         &mut self,
         cx: &mut Context<'_>,
@@ -278,11 +279,18 @@ impl Upgraded {
                 }
             }
         }
-        // The place goes with it.
-        self.open = None;
-        Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()))
+        Poll::Ready(Err(self.give_up()))
     }
 
+    /// Closes an aborted connection.
+    #[cold]
+    fn give_up(&mut self) -> io::Error {
+        // The place goes with it.
+        self.open = None;
+        io::ErrorKind::ConnectionAborted.into()
+    }
+
+    #[inline]
     fn poll_written(
         &mut self,
         cx: &mut Context<'_>,
@@ -311,6 +319,7 @@ pub struct Downcast<T> {
 }
 
 impl AsyncRead for Upgraded {
+    #[inline]
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -326,6 +335,7 @@ impl AsyncRead for Upgraded {
 }
 
 impl AsyncWrite for Upgraded {
+    #[inline]
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -334,6 +344,7 @@ impl AsyncWrite for Upgraded {
         self.poll_written(cx, |io, cx| io.poll_write(cx, buf))
     }
 
+    #[inline]
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_io(cx, Waiter::Writer, AsyncWrite::poll_flush)
     }
@@ -342,6 +353,7 @@ impl AsyncWrite for Upgraded {
         self.poll_io(cx, Waiter::Writer, AsyncWrite::poll_shutdown)
     }
 
+    #[inline]
     fn poll_write_vectored(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,

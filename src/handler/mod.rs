@@ -1,7 +1,6 @@
 //! [`UpgradeHandler`], the trait of a protocol, implemented for closures.
 
 pub(crate) mod answer;
-pub(crate) mod boxed;
 pub(crate) mod narrowed;
 pub(crate) mod rejection;
 pub(crate) mod switch;

@@ -15,6 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 
 use crate::{
+    connections::fate::SwitchingBody,
     error::BoxError,
     negotiation::{Mechanism, connection, protocol::Protocol},
     observe::Reason,
@@ -245,7 +246,13 @@ fn logged(value: &[u8]) -> Box<str> {
 ///
 /// [`UpgradeLayer::with_body`](crate::UpgradeLayer::with_body) converts it into the body type of the
 /// inner service.
-pub struct OwnBody(UnsyncBoxBody<Bytes, BoxError>);
+pub struct OwnBody(Kind);
+
+enum Kind {
+    Boxed(UnsyncBoxBody<Bytes, BoxError>),
+    /// Of a 101, without a box, because each connection has one.
+    Switching(SwitchingBody),
+}
 
 impl OwnBody {
     pub(crate) fn new<B>(body: B) -> Self
@@ -253,11 +260,15 @@ impl OwnBody {
         B: Body<Data = Bytes> + Send + 'static,
         B::Error: Into<BoxError>,
     {
-        Self(body.map_err(Into::into).boxed_unsync())
+        Self(Kind::Boxed(body.map_err(Into::into).boxed_unsync()))
+    }
+
+    pub(crate) fn switching(body: SwitchingBody) -> Self {
+        Self(Kind::Switching(body))
     }
 
     pub(crate) fn empty() -> Self {
-        Self(UnsyncBoxBody::default())
+        Self(Kind::Boxed(UnsyncBoxBody::default()))
     }
 }
 
@@ -269,15 +280,24 @@ impl Body for OwnBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Pin::new(&mut self.0).poll_frame(cx)
+        match &mut self.0 {
+            Kind::Boxed(body) => Pin::new(body).poll_frame(cx),
+            Kind::Switching(body) => body.poll_end().map(|()| None),
+        }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        match &self.0 {
+            Kind::Boxed(body) => body.is_end_stream(),
+            Kind::Switching(body) => body.is_end_stream(),
+        }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        match &self.0 {
+            Kind::Boxed(body) => body.size_hint(),
+            Kind::Switching(body) => body.size_hint(),
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 
 use super::answer::Link;
 use crate::{
-    connections::{clock::Limits, upgraded::Upgraded},
+    connections::{clock::Limits, run::Run, upgraded::Upgraded},
     error::BoxError,
     negotiation::{Offered, protocol::Protocol},
 };
@@ -77,23 +77,17 @@ pub struct Switch {
     protocols: Option<String>,
     max_lifetime: Option<Duration>,
     idle_timeout: Option<Duration>,
-    run: Run,
+    run: Box<dyn Run>,
     /// Leads to the layer that waits for the inner service's answer, if it is known.
     pub(super) link: Option<Link>,
 }
 
-/// The function that runs on the connection.
-pub(crate) type Run = Box<dyn FnOnce(Upgraded) -> Outcome + Send>;
-
-/// The future of that function.
-pub(crate) type Outcome = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
-
 pin_project! {
     /// Converts the output of the handler's future. An `async` block would hold that future twice:
     /// once as a captured variable, and once as the future that it awaits.
-    pub(crate) struct End<F> {
+    struct End<F> {
         #[pin]
-        pub(crate) run: F,
+        run: F,
     }
 }
 
@@ -104,6 +98,7 @@ where
 {
     type Output = Result<(), BoxError>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.project().run.poll(cx).map(IntoOutcome::into_outcome)
     }
@@ -134,7 +129,7 @@ impl Switch {
             protocols: None,
             max_lifetime: None,
             idle_timeout: None,
-            run: Box::new(|io| Box::pin(End { run: run(io) })),
+            run: Box::new(|io| End { run: run(io) }),
             link: None,
         }
     }
@@ -293,7 +288,7 @@ impl Switch {
         self,
         protocol: &Protocol<'_>,
         offer: &Offered,
-    ) -> Result<(HeaderMap, Run), InvalidSwitch> {
+    ) -> Result<(HeaderMap, Box<dyn Run>), InvalidSwitch> {
         let upgrade = match self.protocols {
             None => protocol.to_header_value(),
             Some(protocols) => {

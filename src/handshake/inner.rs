@@ -1,9 +1,6 @@
 //! Decision 2 by the inner service: a request that went inside with an offer, and what came back.
 
-use std::{
-    mem,
-    sync::{Arc, Weak},
-};
+use std::{mem, sync::Arc};
 
 use http::{
     Request, Response, StatusCode,
@@ -14,7 +11,10 @@ use hyper::upgrade::OnUpgrade;
 
 use super::{Settings, deadline, plain, switching::Switching, token::Token, turn_away};
 use crate::{
-    connections::admission::Admission,
+    connections::{
+        admission::Admission,
+        fate::{Maker, Making},
+    },
     error::UpgradeErrorKind,
     handler::{
         answer::{Carried, Link, Slot, Yes},
@@ -29,8 +29,8 @@ use crate::{
 pub(crate) struct Asked {
     /// Until the answer.
     question: Option<Question>,
-    /// Tells the body of a 101 that the future of the response, which holds this, is gone.
-    alive: Arc<()>,
+    /// From the answer, if it is a yes. The future of the response holds this.
+    making: Option<Making>,
 }
 
 struct Question {
@@ -76,7 +76,7 @@ impl Asked {
             admission,
             settings,
         });
-        Self { question, alive: Arc::new(()) }
+        Self { question, making: None }
     }
 
     /// Returns the response to send in place of the inner service's, if that was a yes.
@@ -86,12 +86,16 @@ impl Asked {
     /// Panics if it is called twice.
     pub(crate) fn answer<B>(&mut self, response: &mut Response<B>) -> Option<Response<OwnBody>> {
         let question = self.question.take().expect("polled after completion");
-        question.answer(response, Arc::downgrade(&self.alive))
+        question.answer(response, &mut self.making)
     }
 }
 
 impl Question {
-    fn answer<B>(self, response: &mut Response<B>, alive: Weak<()>) -> Option<Response<OwnBody>> {
+    fn answer<B>(
+        self,
+        response: &mut Response<B>,
+        making: &mut Option<Making>,
+    ) -> Option<Response<OwnBody>> {
         let carried = response.extensions_mut().remove::<Carried>();
         let is_101 = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         let is_500 = response.status() == StatusCode::INTERNAL_SERVER_ERROR;
@@ -111,7 +115,7 @@ impl Question {
                 return None;
             }
         };
-        Some(self.switch(answer, response, alive))
+        Some(self.switch(answer, response, making))
     }
 
     /// Whether a switch to WebSocket comes from code that checked no handshake, and so no `Origin` either: a
@@ -140,7 +144,7 @@ impl Question {
         self,
         switch: Result<Switch, &'static str>,
         response: &mut Response<B>,
-        alive: Weak<()>,
+        making: &mut Option<Making>,
     ) -> Response<OwnBody> {
         let Self { slot, on_upgrade, token, head, mechanism, offer, admission, settings } = self;
         // Only now, or plain pages on the same path would be turned away as well.
@@ -151,6 +155,7 @@ impl Question {
                 return turn_away(no_place, Length::Exactly(0), mechanism);
             }
         };
+        *making = Some(Making::new(session.control(), Maker::Layer));
         let mut switch = match switch {
             Ok(switch) => switch,
             Err(why) => {
@@ -161,9 +166,9 @@ impl Question {
         for (name, value) in response.headers() {
             switch = switch.header(name.clone(), value.clone());
         }
-        let limits = settings.limits;
+        let (limits, deadline) = (settings.limits, deadline(&session, settings.timeout));
         let switching = Switching { on_upgrade, token, mechanism, limits, session };
-        let mut switched = switching.to(switch, &offer, alive, deadline(settings.timeout));
+        let mut switched = switching.to(switch, &offer, deadline);
         // Outer layers may look for what the inner service left them there.
         *switched.extensions_mut() = mem::take(response.extensions_mut());
         switched

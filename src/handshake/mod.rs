@@ -1,16 +1,16 @@
 //! Decision 2, switch or reject: from the request that a handler owns to the response; and the answers
 //! that the layer makes itself.
 
+pub(crate) mod handler;
 pub(crate) mod inner;
 pub(crate) mod sent;
 pub(crate) mod switching;
 pub(crate) mod token;
-mod until;
 
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::{Arc, Weak},
+    sync::Arc,
     task::{Context, Poll, Waker, ready},
     time::Duration,
 };
@@ -24,11 +24,11 @@ use http::{
 use http_body::Body;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use pin_project_lite::pin_project;
-use tokio::time::Instant;
+use tokio::time::{Instant, error::Elapsed};
 
 use self::{
-    switching::{CatchPanic, Switching, catch_panic},
-    until::until,
+    handler::{BoxedHandler, Responding},
+    switching::Switching,
 };
 use crate::{
     connections::{
@@ -37,9 +37,13 @@ use crate::{
         clock::Limits,
         control::Control,
         session::{FOREVER, Observer, Session},
+        until::until,
     },
     error::{BoxError, UpgradeErrorKind},
-    handler::{boxed::BoxedHandler, rejection::OwnBody},
+    handler::{
+        rejection::{OwnBody, Rejection},
+        switch::Switch,
+    },
     negotiation::{Mechanism, Offered, length::Length, protocol::Protocol},
 };
 
@@ -85,97 +89,89 @@ impl Default for Settings {
 /// A request that a handler took over.
 pub(crate) struct Handshake {
     pub(crate) handler: BoxedHandler,
-    pub(crate) timeout: Duration,
-    pub(crate) offer: Offered,
-    pub(crate) switching: Switching,
+    pub(crate) deciding: Deciding,
 }
 
 impl Handshake {
     /// Reads the body, asks the handler, and makes the response.
-    ///
-    /// `alive` can be upgraded as long as the future that this runs in is there.
-    pub(crate) fn respond<B>(
-        self,
-        head: request::Parts,
-        body: B,
-        length: Length,
-        alive: Weak<()>,
-    ) -> impl Future<Output = Response<OwnBody>> + Send + use<B>
+    #[inline]
+    pub(crate) fn respond<B>(self, head: request::Parts, body: B, length: Length) -> Responding
     where
-        B: Body + Send,
+        B: Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<BoxError>,
     {
-        let session = Arc::clone(&self.switching.session);
-        let mechanism = self.switching.mechanism;
-        let decided = session.instrument(self.decide(head, body, length, alive));
-        UnlessAborted { session, mechanism, waker: None, decided }
+        let Self { handler, deciding } = self;
+        if body.is_end_stream() && length.is_zero() {
+            return handler.respond(deciding.request(head, Bytes::new()), deciding);
+        }
+        let session = Arc::clone(&deciding.switching.session);
+        let mechanism = deciding.switching.mechanism;
+        let read =
+            session.instrument(until(deciding.deadline, read(body, length, handler.body_limit())));
+        let reader = Arc::clone(&session);
+        let decided = async move {
+            // In both cases it is not known where the body ends, so nothing after it can be read.
+            let (status, kind, error) = match read.await {
+                Ok(Ok((body, trailers))) => {
+                    let mut request = deciding.request(head, body);
+                    if let Some(trailers) = trailers {
+                        request.extensions_mut().insert(Trailers(trailers));
+                    }
+                    return handler.respond(request, deciding).await;
+                }
+                Ok(Err((status, error))) => (status, UpgradeErrorKind::Body, error),
+                Err(late) => (StatusCode::REQUEST_TIMEOUT, UpgradeErrorKind::TimedOut, late.into()),
+            };
+            reader.failed(kind, Some(error));
+            closing(status, mechanism)
+        };
+        Box::pin(UnlessAborted { session, mechanism, waker: None, decided })
+    }
+}
+
+/// The parts that are needed to make a response of a handler's decision.
+pub(crate) struct Deciding {
+    /// When the handshake has to be over.
+    pub(crate) deadline: Instant,
+    pub(crate) offer: Offered,
+    pub(crate) switching: Switching,
+}
+
+impl Deciding {
+    /// Makes the request that the handler gets.
+    #[inline]
+    fn request(&self, head: request::Parts, body: Bytes) -> Request<Bytes> {
+        let mut request = Request::from_parts(head, body);
+        request.extensions_mut().insert(self.switching.session.protocol().clone());
+        request
     }
 
-    // Not an `async fn`, which would hold its arguments twice: as captured, and as moved into its body.
-    fn decide<B>(
+    /// Makes the response. The decision fails if it comes too late, or if the handler panics.
+    fn respond(
         self,
-        head: request::Parts,
-        body: B,
-        length: Length,
-        alive: Weak<()>,
-    ) -> impl Future<Output = Response<OwnBody>> + Send + use<B>
-    where
-        B: Body + Send,
-        B::Data: Send,
-        B::Error: Into<BoxError>,
-    {
-        let Self { handler, timeout, offer, switching } = self;
-        let session = Arc::clone(&switching.session);
-        let mechanism = switching.mechanism;
-        let deadline = deadline(timeout);
-        async move {
-            let (body, trailers) = if body.is_end_stream() && length.is_zero() {
-                (Bytes::new(), None)
-            } else {
-                // In a box, because there is hardly ever a body.
-                let body = Box::pin(read(body, length, handler.body_limit()));
-                match until(deadline, body).await {
-                    Ok(Ok(read)) => read,
-                    // In both cases it is not known where the body ends, so nothing after it can be read.
-                    Ok(Err((status, error))) => {
-                        session.failed(UpgradeErrorKind::Body, Some(error));
-                        return closing(status, mechanism);
-                    }
-                    Err(late) => {
-                        session.failed(UpgradeErrorKind::TimedOut, Some(late.into()));
-                        return closing(StatusCode::REQUEST_TIMEOUT, mechanism);
-                    }
+        decision: Result<Result<Result<Switch, Rejection>, BoxError>, Elapsed>,
+    ) -> Response<OwnBody> {
+        let Self { deadline, offer, switching } = self;
+        let session = &switching.session;
+        match decision {
+            Ok(Ok(Ok(switch))) => switching.to(switch, &offer, deadline),
+            Ok(Ok(Err(mut rejection))) => {
+                let (reason, error) = (rejection.take_reason(), rejection.take_error());
+                let response = rejection.finish(Some(session.protocol()), switching.mechanism);
+                match error {
+                    None => session.rejected(response.status(), &reason),
+                    Some(error) => session.failed(UpgradeErrorKind::Upstream, Some(error)),
                 }
-            };
-            let mut request = Request::from_parts(head, body);
-            request.extensions_mut().insert(session.protocol().clone());
-            if let Some(trailers) = trailers {
-                request.extensions_mut().insert(Trailers(trailers));
+                response
             }
-            let decision = match catch_panic(|| handler.upgrade(request)) {
-                Ok(decision) => until(deadline, CatchPanic { future: decision }).await,
-                Err(panic) => Ok(Err(panic)),
-            };
-            match decision {
-                Ok(Ok(Ok(switch))) => switching.to(switch, &offer, alive, deadline),
-                Ok(Ok(Err(mut rejection))) => {
-                    let (reason, error) = (rejection.take_reason(), rejection.take_error());
-                    let response = rejection.finish(Some(session.protocol()), mechanism);
-                    match error {
-                        None => session.rejected(response.status(), &reason),
-                        Some(error) => session.failed(UpgradeErrorKind::Upstream, Some(error)),
-                    }
-                    response
-                }
-                Ok(Err(panic)) => {
-                    session.failed(UpgradeErrorKind::Panicked, Some(panic));
-                    plain(StatusCode::INTERNAL_SERVER_ERROR)
-                }
-                Err(late) => {
-                    session.failed(UpgradeErrorKind::TimedOut, Some(late.into()));
-                    plain(StatusCode::SERVICE_UNAVAILABLE)
-                }
+            Ok(Err(panic)) => {
+                session.failed(UpgradeErrorKind::Panicked, Some(panic));
+                plain(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+            Err(late) => {
+                session.failed(UpgradeErrorKind::TimedOut, Some(late.into()));
+                plain(StatusCode::SERVICE_UNAVAILABLE)
             }
         }
     }
@@ -261,9 +257,9 @@ pub(crate) struct Trailers(
     pub(crate) HeaderMap,
 );
 
-/// When a handshake that begins now has to be over.
-fn deadline(timeout: Duration) -> Instant {
-    Instant::now() + timeout.min(FOREVER)
+/// When a handshake that has begun has to be over.
+pub(crate) fn deadline(session: &Session, timeout: Duration) -> Instant {
+    session.control().since() + timeout.min(FOREVER)
 }
 
 /// Answers a request for which there is no place.

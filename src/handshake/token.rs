@@ -109,7 +109,7 @@ impl Exit {
             }
             Registered::Refused(_) | Registered::Gone => return,
         };
-        // To drop a sender wakes a task, which is not to wait for the lock.
+        // To drop a departure wakes a task, which is not to wait for the lock.
         drop(registered);
         drop(refused);
     }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use bytes::Bytes;
+use http::Response;
 use http_body::Body;
 
 use super::{body::UpgradeBody, outermost::OutermostBody};
@@ -14,9 +15,9 @@ pub trait Bodies<B>: Clone + sealed::Sealed {
     /// The body of all responses.
     type Body;
 
-    /// Makes it from the body of the inner service's response.
+    /// Makes the response from that of the inner service.
     #[doc(hidden)]
-    fn inner(&self, body: B) -> Self::Body;
+    fn inner(&self, response: Response<B>) -> Response<Self::Body>;
 
     /// Makes it from the body of a response of the layer.
     #[doc(hidden)]
@@ -36,8 +37,9 @@ where
 {
     type Body = UpgradeBody<B>;
 
-    fn inner(&self, body: B) -> Self::Body {
-        UpgradeBody::inner(body)
+    #[inline]
+    fn inner(&self, response: Response<B>) -> Response<Self::Body> {
+        response.map(UpgradeBody::inner)
     }
 
     fn own(&self, body: OwnBody) -> Self::Body {
@@ -54,8 +56,9 @@ pub struct Transparent;
 impl<B> Bodies<B> for Transparent {
     type Body = OutermostBody<B>;
 
-    fn inner(&self, body: B) -> Self::Body {
-        OutermostBody::inner(body)
+    #[inline]
+    fn inner(&self, response: Response<B>) -> Response<Self::Body> {
+        response.map(OutermostBody::inner)
     }
 
     fn own(&self, body: OwnBody) -> Self::Body {
@@ -71,8 +74,9 @@ pub struct Mapped<B>(pub(super) fn(OwnBody) -> B);
 impl<B> Bodies<B> for Mapped<B> {
     type Body = B;
 
-    fn inner(&self, body: B) -> B {
-        body
+    #[inline]
+    fn inner(&self, response: Response<B>) -> Response<B> {
+        response
     }
 
     fn own(&self, body: OwnBody) -> B {

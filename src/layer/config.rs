@@ -6,8 +6,7 @@ use http::request;
 
 use super::forwarding::Policies;
 use crate::{
-    handler::boxed::BoxedHandler,
-    handshake::Settings,
+    handshake::{Settings, handler::BoxedHandler},
     negotiation::{
         Candidate, Preference,
         length::Length,

@@ -4,7 +4,7 @@ use std::{
     fmt,
     future::{self, Future},
     pin::Pin,
-    sync::{Arc, Weak},
+    sync::Arc,
     task::{Context, Poll, ready},
 };
 
@@ -16,7 +16,11 @@ use super::{
     config::Config,
     forwarding,
 };
-use crate::{handler::rejection::OwnBody, handshake::inner::Asked};
+use crate::{
+    connections::fate::Making,
+    handler::rejection::OwnBody,
+    handshake::{handler::Responding, inner::Asked},
+};
 
 pin_project! {
     /// The future of the responses of [`Upgrade`](crate::Upgrade).
@@ -46,9 +50,9 @@ pin_project! {
             watched: Pin<Box<Watched<F>>>,
         },
         Handshake {
-            response: Pin<Box<dyn Future<Output = Response<OwnBody>> + Send>>,
+            response: Responding,
             // Tells the body of a 101 that this future is gone.
-            alive: Arc<()>,
+            making: Option<Making>,
         },
     }
 }
@@ -77,17 +81,12 @@ impl<F> Route<F> {
 
     /// Makes the future of a response that is there.
     pub(super) fn answered(response: Response<OwnBody>) -> Self {
-        Self::handshake(|_| future::ready(response))
+        Self::Handshake { response: Box::pin(future::ready(response)), making: None }
     }
 
-    /// Makes the future from what it is to await, which is given a sign of the future's life.
-    pub(super) fn handshake<H>(respond: impl FnOnce(Weak<()>) -> H) -> Self
-    where
-        H: Future<Output = Response<OwnBody>> + Send + 'static,
-    {
-        let alive = Arc::new(());
-        let response = Box::pin(respond(Arc::downgrade(&alive)));
-        Self::Handshake { response, alive }
+    /// Makes the future of the response to a request that a handler took over.
+    pub(super) fn handshake(response: Responding, making: Making) -> Self {
+        Self::Handshake { response, making: Some(making) }
     }
 }
 
@@ -105,7 +104,7 @@ where
         match this.route.project() {
             RouteProj::Forward { inner } => {
                 let response = ready!(inner.poll(cx))?;
-                Poll::Ready(Ok(response.map(|body| bodies.inner(body))))
+                Poll::Ready(Ok(bodies.inner(response)))
             }
             RouteProj::Watched { watched } => {
                 let watched = watched.as_mut().project();
@@ -142,7 +141,7 @@ where
     if let Some(config) = advertise {
         forwarding::advertise(&mut response, &config.registered);
     }
-    response.map(|body| bodies.inner(body))
+    bodies.inner(response)
 }
 
 impl<F, M> fmt::Debug for UpgradeFuture<F, M> {

@@ -24,8 +24,9 @@ use self::{
     service::Upgrade,
 };
 use crate::{
-    handler::{UpgradeHandler, boxed::BoxedHandler, rejection::OwnBody},
+    handler::{UpgradeHandler, rejection::OwnBody},
     handshake::Settings,
+    handshake::handler::BoxedHandler,
     negotiation::protocol::Pattern,
 };
 

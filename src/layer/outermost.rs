@@ -19,6 +19,7 @@ use super::{
     make::IntoMakeService,
 };
 use crate::{
+    connections::fate::{Maker, Making},
     handler::rejection::OwnBody,
     handshake::token::{Exit, Token, Verdict},
     negotiation::length::Length,
@@ -129,7 +130,7 @@ where
         OutermostFuture {
             inner: self.inner.call(request),
             exit,
-            alive: None,
+            making: None,
             bodies: self.bodies.clone(),
         }
     }
@@ -150,7 +151,7 @@ pin_project! {
         exit: Option<Arc<Exit>>,
         // From the confirmation until this future is dropped, which the HTTP server does before it
         // looks at the response.
-        alive: Option<Arc<()>>,
+        making: Option<Making>,
     }
 }
 
@@ -166,17 +167,17 @@ where
         let mut response = ready!(this.inner.poll(cx))?;
         let bodies = this.bodies;
         let Some(exit) = this.exit else {
-            return Poll::Ready(Ok(response.map(|body| bodies.inner(body))));
+            return Poll::Ready(Ok(bodies.inner(response)));
         };
         let status = response.status();
         Poll::Ready(Ok(match exit.leave(status, response.headers_mut()) {
-            Verdict::Pass => response.map(|body| bodies.inner(body)),
+            Verdict::Pass => bodies.inner(response),
             Verdict::Confirm(departure) => {
                 if status == StatusCode::SWITCHING_PROTOCOLS {
                     *response.version_mut() = Version::HTTP_11;
                 }
-                let alive = this.alive.insert(Arc::new(()));
-                let body = departure.body(Arc::downgrade(alive), tokio::task::try_id());
+                *this.making = Some(departure.making(Maker::Outermost));
+                let body = departure.body(Maker::Outermost, tokio::task::try_id());
                 response.map(|_empty| bodies.own(body))
             }
             Verdict::Unavailable => {
@@ -238,6 +239,7 @@ where
     type Data = B::Data;
     type Error = B::Error;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -249,6 +251,7 @@ where
         }
     }
 
+    #[inline]
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::Inner { body } => body.is_end_stream(),
@@ -256,6 +259,7 @@ where
         }
     }
 
+    #[inline]
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Inner { body } => body.size_hint(),

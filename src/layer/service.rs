@@ -17,9 +17,12 @@ use super::{
     make::IntoMakeService,
 };
 use crate::{
-    connections::NoPlace,
+    connections::{
+        NoPlace,
+        fate::{Maker, Making},
+    },
     error::BoxError,
-    handshake::{self, Handshake, inner::Asked, switching::Switching, token::Token},
+    handshake::{self, Deciding, Handshake, inner::Asked, switching::Switching, token::Token},
     negotiation::{self, Choice, Decline, Mechanism, Offered, length::Length},
 };
 
@@ -172,20 +175,23 @@ impl<S, M> Upgrade<S, M> {
                 return Route::answered(handshake::turn_away(no_place, length, mechanism));
             }
         };
+        let making = Making::new(session.control(), Maker::Layer);
         head.extensions.remove::<OnUpgrade>();
         let handshake = Handshake {
             handler: handler.clone(),
-            timeout: settings.timeout,
-            offer: Offered::new(&head.headers, is_only),
-            switching: Switching {
-                on_upgrade,
-                token: head.extensions.remove::<Token>().filter(Token::is_valid),
-                mechanism,
-                limits: settings.limits,
-                session,
+            deciding: Deciding {
+                deadline: handshake::deadline(&session, settings.timeout),
+                offer: Offered::new(&head.headers, is_only),
+                switching: Switching {
+                    on_upgrade,
+                    token: head.extensions.remove::<Token>().filter(Token::is_valid),
+                    mechanism,
+                    limits: settings.limits,
+                    session,
+                },
             },
         };
-        Route::handshake(|alive| handshake.respond(head, body, length, alive))
+        Route::handshake(handshake.respond(head, body, length), making)
     }
 
     /// Forwards a request whose offer no handler takes.

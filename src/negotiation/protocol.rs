@@ -97,7 +97,9 @@ impl Protocol<'_> {
     }
 
     fn is_named_by(&self, offer: Offer<'_>) -> bool {
-        self.name().as_bytes().eq_ignore_ascii_case(offer.name)
+        // Most clients spell it as it is registered.
+        let name = self.name().as_bytes();
+        name == offer.name || name.eq_ignore_ascii_case(offer.name)
     }
 }
 

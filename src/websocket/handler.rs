@@ -11,7 +11,7 @@ use crate::{
     handler::{
         UpgradeHandler,
         rejection::Rejection,
-        switch::{End, IntoOutcome, Outcome, Switch},
+        switch::{IntoOutcome, Switch},
     },
 };
 
@@ -98,7 +98,8 @@ pub struct WebSocket {
 
 #[derive(Clone)]
 struct Config {
-    run: Arc<dyn Fn(Upgraded, Handshake) -> Outcome + Send + Sync>,
+    /// Switches, to the function on the connection.
+    switch: Arc<dyn Fn(Offer, Handshake) -> Switch + Send + Sync>,
     origins: Origins,
     names: Names,
     select_subprotocol: Option<Arc<SelectSubprotocol>>,
@@ -138,10 +139,17 @@ impl WebSocket {
         Fut: Future + Send + 'static,
         Fut::Output: IntoOutcome,
     {
-        let run = move |io, handshake| -> Outcome { Box::pin(End { run: run(io, handshake) }) };
+        let run = Arc::new(run);
+        let switch = move |offer: Offer, handshake| {
+            let run = Arc::clone(&run);
+            offer.switch(move |io, agreed| {
+                let Agreed { subprotocol, extensions } = agreed;
+                run(io, Handshake { subprotocol, extensions, ..handshake })
+            })
+        };
         Self {
             config: Arc::new(Config {
-                run: Arc::new(run),
+                switch: Arc::new(switch),
                 origins: Origins::same_host(),
                 names: Names::default(),
                 select_subprotocol: None,
@@ -291,18 +299,28 @@ impl UpgradeHandler for WebSocket {
 }
 
 impl Config {
-    async fn connect(self: Arc<Self>, head: request::Parts) -> Result<Switch, Rejection> {
-        let offer = self.offer(&head)?;
-        let agreed = offer.agreed().clone();
-        let Agreed { subprotocol, extensions } = agreed;
-        let mut handshake = Handshake { head, subprotocol, extensions };
-        if let Some(on_connect) = &self.on_connect {
-            handshake = on_connect(handshake).await?;
+    // Not an `async fn`, whose future would hold the head twice.
+    fn connect(
+        self: Arc<Self>,
+        head: request::Parts,
+    ) -> impl Future<Output = Result<Switch, Rejection>> + Send {
+        let step = self.offer(&head).map(|offer| {
+            let Agreed { subprotocol, extensions } = offer.agreed().clone();
+            let handshake = Handshake { head, subprotocol, extensions };
+            let Some(on_connect) = &self.on_connect else {
+                return Step::Switch((self.switch)(offer, handshake));
+            };
+            let connecting = on_connect(handshake);
+            let config = Arc::clone(&self);
+            Step::Connect(Box::pin(async move { Ok((config.switch)(offer, connecting.await?)) }))
+        });
+        async move {
+            match step {
+                Err(rejection) => Err(rejection),
+                Ok(Step::Switch(switch)) => Ok(switch),
+                Ok(Step::Connect(connecting)) => connecting.await,
+            }
         }
-        Ok(offer.switch(move |io, agreed| {
-            let Agreed { subprotocol, extensions } = agreed;
-            (self.run)(io, Handshake { subprotocol, extensions, ..handshake })
-        }))
     }
 
     /// Checks the handshake, and agrees on a subprotocol and extensions.
@@ -316,6 +334,13 @@ impl Config {
         }
         Ok(offer)
     }
+}
+
+/// The next step after all checks.
+enum Step {
+    Switch(Switch),
+    /// The application is asked. In a box, so that all others have a small future.
+    Connect(Pin<Box<dyn Future<Output = Result<Switch, Rejection>> + Send>>),
 }
 
 impl fmt::Debug for WebSocket {

@@ -196,10 +196,10 @@ async fn a_handshake_costs_a_known_number_of_allocations() {
     assert_eq!(
         counted,
         [
-            ("a closure", 15),
-            ("WebSocket", 17),
-            ("on_inner around a Router", 26),
-            ("on_inner on a Router", 28),
+            ("a closure", 12),
+            ("WebSocket", 14),
+            ("on_inner around a Router", 24),
+            ("on_inner on a Router", 26),
         ],
     );
 }

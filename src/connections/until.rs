@@ -13,7 +13,7 @@ use tokio::time::{Instant, Timeout, error::Elapsed, timeout_at};
 pin_project! {
     /// As [`timeout_at`], which makes its timer before it polls the future. Most steps of a handshake are
     /// ready when they are polled first.
-    pub(super) struct Until<F> {
+    pub(crate) struct Until<F> {
         #[pin]
         future: F,
         deadline: Instant,
@@ -22,7 +22,7 @@ pin_project! {
 }
 
 /// Fails if `future` is not ready by the deadline.
-pub(super) fn until<F>(deadline: Instant, future: F) -> Until<F> {
+pub(crate) fn until<F>(deadline: Instant, future: F) -> Until<F> {
     Until { future, deadline, timer: None }
 }
 
@@ -32,6 +32,7 @@ where
 {
     type Output = Result<F::Output, Elapsed>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         if let Poll::Ready(output) = this.future.poll(cx) {
