@@ -68,15 +68,17 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
+        let Some(clock) = this.clock else {
+            return this.connection.poll(cx);
+        };
         if !*this.has_returned {
             *this.has_returned = this.connection.poll(cx).is_ready();
         }
-        if let Some(clock) = this.clock {
-            if clock.as_mut().poll_end(cx, *this.has_returned).is_ready() {
-                *this.clock = None;
-            }
+        if clock.as_mut().poll_end(cx, *this.has_returned).is_pending() {
+            return Poll::Pending;
         }
-        if *this.has_returned && this.clock.is_none() { Poll::Ready(()) } else { Poll::Pending }
+        *this.clock = None;
+        if *this.has_returned { Poll::Ready(()) } else { Poll::Pending }
     }
 }
 
