@@ -106,6 +106,22 @@ async fn the_bytes_of_connections_that_have_ended_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn bytes_that_fill_a_buffer_piece_by_piece_are_counted_once() {
+    let layer = UpgradeLayer::new().on("foo", |_: Request<Bytes>| {
+        future::ready(Switch::to(|mut io: Upgraded| async move {
+            io.read_exact(&mut [0; 10]).await?;
+            future::pending::<io::Result<()>>().await
+        }))
+    });
+    let (mut wire, connection) = open(&layer, "foo").await;
+    for count in 1..=10 {
+        wire.send("x").await;
+        settle().await;
+        assert_eq!(connection.read(), count);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn connections_are_listed_from_their_handshake_until_they_have_ended() {
     let layer = layer(&Log::default());
     let connections = layer.connections();

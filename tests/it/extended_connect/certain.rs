@@ -174,3 +174,14 @@ async fn two_switches_for_one_request_refuse_each_other() {
         assert_eq!((log.count("foo asked"), log.count("foo runs")), (2, 0), "{answered}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_200_is_not_worth_compressing() {
+    let log = Log::default();
+    let service = fixture(&log).extended_connect().layer(inner(&log));
+    let service = tower_http::compression::CompressionLayer::new().layer(service);
+    let mut client = Client::serve(service).await;
+    let mut answer = client.send(connect("foo", "/x", &[("accept-encoding", "gzip")])).await;
+    answer.is(200, &[]);
+    assert_eq!(answer.exchange("NP").await, "[NP]");
+}
