@@ -7,8 +7,8 @@ Usage: run.py [--changed] [--survivors] [--seconds N] [FILE...]
   --survivors  those that survived, or were not run, when this was run last, after tests were added
   --seconds N  starts no mutant later than this, and says how many were left out
 
-Fails if a mutant survives that is neither in accepted.txt nor in open.txt. Writes RESULTS.md, unless a part
-of the mutants was left out.
+Fails if a mutant survives that is neither in accepted.txt nor in open.txt, or if one that is there does not
+survive. Writes RESULTS.md, unless the time was limited.
 """
 
 import argparse
@@ -36,6 +36,7 @@ GRACE = 8.0
 # How many tests are run at a time. The most promising come first, and most mutants get no further.
 CHUNKS = [4, 16, 64, 256]
 MEMORY = 8 << 30
+SURVIVED = ("survived", "not reached")
 
 SWITCH = """use std::{env, fs::File, io::Write, sync::LazyLock, sync::atomic::{AtomicBool, Ordering}};
 static ACTIVE: LazyLock<u32> = LazyLock::new(|| env::var("MUTANT").map_or(0, |id| id.parse().unwrap()));
@@ -130,7 +131,8 @@ class Run:
         # Mutants that need a build of their own, and functions that have to stay `const`.
         self.alone = {m.id for m in mutants if m.function is None or m.function.alone}
         self.const = set()
-        self.outcomes = {}
+        # Those to run, and what became of all that were run, by name.
+        self.chosen, self.outcomes = mutants, {}
         self.killers = collections.defaultdict(list)
         self.lock = threading.Lock()
 
@@ -257,21 +259,11 @@ class Run:
         source = self.sources[mutant.file]
         update(TREE / mutant.file, mutant.text(source, 0, len(source.text)))
         try:
-            built = build()
-            if not built:
+            # The binaries have the names that they had.
+            if not build():
                 return "unviable"
-            traced, self.binaries = self.binaries, built
-            names = dict(zip(traced, built))
-            saved = self.seconds, self.breadth, self.reached
-            self.seconds = {(names[b], n): s for (b, n), s in saved[0].items()}
-            self.breadth = {(names[b], n): s for (b, n), s in saved[1].items()}
-            self.reached = {f: [(names[b], n) for b, n in tests] for f, tests in saved[2].items()}
-            self.reached = collections.defaultdict(list, self.reached)
             self.killers.clear()
-            outcome = self.outcome(mutant)
-            self.seconds, self.breadth, self.reached = saved
-            self.binaries = traced
-            return outcome
+            return self.outcome(mutant)
         finally:
             self.write()
 
@@ -280,23 +272,31 @@ class Run:
             directory.mkdir(parents=True, exist_ok=True)
         copy(self.sources)
         self.check()
-        self.outcomes = {number: "unviable" for number in self.unviable}
+        for mutant in self.mutants:
+            if mutant.id in self.unviable:
+                self.report(mutant, "unviable")
         self.binaries = build() or sys.exit("the copy does not build")
         print(f"built after {since()}, {len(self.unviable)} are unviable", flush=True)
         self.trace()
         print(f"traced {len(self.seconds)} tests after {since()}", flush=True)
-        together = [m for m in self.mutants if m.id not in self.unviable | self.alone]
+
+        def in_time(outcome, mutant):
+            if time.monotonic() < deadline:
+                self.report(mutant, outcome(mutant))
+
+        chosen = [mutant for mutant in self.chosen if mutant.id not in self.unviable]
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-            for mutant, outcome in pool.map(lambda m: (m, self.outcome(m) if time.monotonic() < deadline else None), together):
-                self.report(mutant, outcome)
-        for mutant in self.mutants:
-            if mutant.id in self.alone and time.monotonic() < deadline:
-                self.report(mutant, self.outcome_alone(mutant))
+            together = [mutant for mutant in chosen if mutant.id not in self.alone]
+            list(pool.map(lambda mutant: in_time(self.outcome, mutant), together))
+        for mutant in chosen:
+            if mutant.id in self.alone:
+                in_time(self.outcome_alone, mutant)
 
     def report(self, mutant, outcome):
-        if outcome:
-            self.outcomes[mutant.id] = outcome
-        if outcome in ("survived", "not reached"):
+        with self.lock:
+            self.outcomes[mutant.name] = outcome
+            OUTCOMES.write_text(json.dumps(self.outcomes, indent=0))
+        if outcome in SURVIVED:
             print(f"{outcome}: {mutant.name}", flush=True)
 
 
@@ -364,6 +364,7 @@ def copy(sources):
         data = (ROOT / path).read_bytes()
         if path == "Cargo.toml":
             data = re.sub(rb"^\[lints.*?(?=^\[(?!lints)|\Z)", b"", data, flags=re.M | re.S)
+            data += b"\n[profile.dev.package.tower-upgrade]\ndebug = false\n"
         if path == "src/lib.rs":
             data += b"\nmod mutants;\n"
         update(TREE / path, data)
@@ -396,7 +397,7 @@ def recorded():
     return {row[0]: row for row in rows}
 
 
-COLUMNS = ["file", "mutants", "caught", "timed out", "unviable", "accepted", "open", "blob"]
+COLUMNS = ["file", "mutants", "unviable", "caught", "accepted", "open", "not run", "blob"]
 
 
 def write_results(rows):
@@ -455,40 +456,34 @@ def main():
     chosen = options.files or files
     if options.changed:
         chosen = [path for path in chosen if path not in rows or rows[path][-1] != blobs[path]]
-    if options.survivors:
-        chosen = [path for path in chosen if any(name.startswith(f"{path}:") for name in last)]
     if not chosen:
         print("no file has changed")
         return 0
     run = find(chosen)
-    every = run.mutants
     if options.survivors:
-        run.mutants = [m for m in every if last.get(m.name) in ("survived", "not reached")]
+        run.outcomes = last
+        run.chosen = [mutant for mutant in run.mutants if last.get(mutant.name, "survived") in SURVIVED]
     run.run(BEGINNING + options.seconds)
 
-    for mutant in every:
-        last.pop(mutant.name, None) if not options.survivors else None
-    last.update({m.name: run.outcomes[m.id] for m in every if m.id in run.outcomes})
-    OUTCOMES.write_text(json.dumps(last, indent=0))
     accepted, opened = listed("accepted.txt"), listed("open.txt")
-    survivors = {m.name for m in every if last.get(m.name) in ("survived", "not reached")}
+    names = {mutant.name for mutant in run.mutants}
+    survivors = {name for name in names if run.outcomes.get(name) in SURVIVED}
+    left = names - run.outcomes.keys()
     for path in chosen:
-        of = [m.name for m in every if m.file == path]
-        if all(name in last for name in of):
-            count = collections.Counter(last[name] for name in of)
-            numbers = [len(of), count["caught"], count["timed out"], count["unviable"]]
-            numbers += [len(survivors & accepted & set(of)), len((survivors - accepted) & set(of))]
-            rows[path] = [path, *map(str, numbers), blobs[path]]
-    left = sum(m.name not in last for m in every)
-    if not left:
+        of = {mutant.name for mutant in run.mutants if mutant.file == path}
+        count = collections.Counter(run.outcomes[name] for name in of - left)
+        numbers = [len(of), count["unviable"], count["caught"] + count["timed out"]]
+        numbers += [len(survivors & accepted & of), len((survivors - accepted) & of), len(left & of)]
+        rows[path] = [path, *map(str, numbers), blobs[path]]
+    if options.seconds == float("inf"):
         write_results(rows)
-    print(f"{len(every)} mutants of {len(chosen)} files in {since()}, {len(survivors)} survive, {left} were left out")
-    stale = {name for name in accepted | opened if name.split(":")[0] in chosen} - survivors if not left else set()
-    for name in sorted(stale):
-        print(f"listed, but it does not survive: {name}")
+    print(f"{len(names)} mutants of {len(chosen)} files in {since()}, {len(survivors)} survive, {len(left)} were left out")
     new = survivors - accepted - opened
     for name in sorted(new):
-        print(f"not listed: {name}")
+        print(f"survives, and is in no list: {name}")
+    stale = {name for name in accepted | opened if name.split(":")[0] in chosen} - survivors - left
+    for name in sorted(stale):
+        print(f"in a list, and does not survive: {name}")
     return 1 if new or stale else 0
 
 

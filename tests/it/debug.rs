@@ -127,7 +127,7 @@ fn of_h2c() {
     });
     let h2c = H2c::new(service).idle_timeout(std::time::Duration::from_secs(7));
     starts(&h2c, "H2c { service: ServiceFn {");
-    shows(&h2c, "idle_timeout: 7s");
+    shows(&h2c, "idle_timeout: Some(7s)");
 }
 
 #[cfg(feature = "tunnel")]
