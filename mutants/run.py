@@ -92,14 +92,23 @@ class Run:
             count = next(size, len(tests))
             chunk, tests = tests[:count], tests[count:]
             for binary in self.binaries:
-                names = [name for of, name in chunk if of == binary]
-                limit = GRACE + 5 * sum(self.seconds[binary, name] for name in names)
-                status = execute([binary, "--exact", *names], limit, {"MUTANT": str(mutant.id)}) if names else 0
+                status = self.status(mutant, binary, [name for of, name in chunk if of == binary])
                 if status != 0:
                     with self.lock:
                         self.killers[function] += [test for test in chunk if len(chunk) == CHUNKS[0]]
                     return "timed out" if status is None else "caught"
         return "survived"
+
+    def status(self, mutant, binary, names):
+        """Returns 0 if the tests pass, `None` if they hang. They have to fail twice: one may fail by chance."""
+        if not names:
+            return 0
+        limit = GRACE + 5 * sum(self.seconds[binary, name] for name in names)
+        for _ in range(2):
+            status = execute([binary, "--exact", *names], limit, {"MUTANT": str(mutant.id)})
+            if not status:
+                break
+        return status
 
     def outcome_alone(self, mutant):
         """With a build of its own, whose binaries have the names that they had."""

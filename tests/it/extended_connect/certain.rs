@@ -202,7 +202,7 @@ async fn another_status_replaces_the_200_even_if_its_body_is_never_read() {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder.enable_connect_protocol();
     tokio::spawn(builder.serve_connection(TokioIo::new(server), TowerToHyperService::new(service)));
-    // Without a window hyper asks the body whether it has ended, and no more.
+    // Without a window hyper asks the body whether it has ended, and does not read it.
     let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     builder.initial_stream_window_size(0);
     let (mut sender, connection) = builder.handshake(TokioIo::new(client)).await.unwrap();
