@@ -70,3 +70,23 @@ fn shuffle<T>(items: &mut [T]) {
         items.swap(last, usize::try_from(index).unwrap_or(last));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn every_order_comes_up() {
+        // By chance, one is missing once in 10^78 runs.
+        let orders: HashSet<[u8; 3]> = (0..1000)
+            .map(|_| {
+                let mut items = [1, 2, 3];
+                shuffle(&mut items);
+                items
+            })
+            .collect();
+        assert_eq!(orders.len(), 6);
+    }
+}

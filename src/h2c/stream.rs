@@ -272,6 +272,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_unsent_piece_is_the_services() {
+        let piece = || Unsent { data: Bytes::from("hello"), _stream: None };
+        assert_eq!((piece().remaining(), piece().chunk()), (5, &b"hello"[..]));
+        let mut slices = [IoSlice::new(&[])];
+        assert_eq!((piece().chunks_vectored(&mut slices), &slices[0][..]), (1, &b"hello"[..]));
+        let mut piece = piece();
+        piece.advance(1);
+        assert_eq!((piece.copy_to_bytes(3), piece.chunk()), (Bytes::from("ell"), &b"o"[..]));
+    }
+
+    #[test]
+    fn a_body_says_how_long_it_is() {
+        let body = |body| StreamBody { body, stream: None };
+        assert_eq!(body(Some(Full::<Bytes>::from("hello"))).size_hint().exact(), Some(5));
+        assert_eq!(body(None::<Full<Bytes>>).size_hint().exact(), Some(0));
+    }
+
+    #[test]
     fn a_body_is_dropped_where_none_may_be_sent_and_its_length_stays() {
         let length = |bytes| Some(HeaderValue::from(bytes));
         for (status, is_head, text, expected) in [

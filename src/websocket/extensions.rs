@@ -238,6 +238,7 @@ mod tests {
             ("pmd; smwb=10", "pmd; smwb=9", true),
             ("pmd; smwb=\"10\"", "pmd; smwb=\"\\9\"", true),
             ("pmd; smwb=10", "pmd; smwb=11", false),
+            ("pmd; smwb=8", "pmd; smwb=9", false),
             ("pmd; smwb=10", "pmd", false),
             ("pmd; smwb", "pmd; smwb=10", false),
             ("pmd", "pmd; smwb", false),

@@ -19,6 +19,7 @@ mod choice;
 mod chunked;
 mod close;
 mod connections;
+mod debug;
 mod decisions;
 mod extended_connect;
 #[cfg(feature = "websocket")]
@@ -38,6 +39,7 @@ mod migration;
 #[cfg(feature = "websocket")]
 mod misuse;
 mod model;
+mod narrowed;
 mod not_a_switch;
 #[cfg(all(feature = "tracing", feature = "metrics"))]
 mod observed;

@@ -290,6 +290,21 @@ fn a_request_without_a_place_is_logged_with_the_outcome() {
 }
 
 #[test]
+fn the_duration_of_a_connection_begins_with_its_switch() {
+    let (events, metrics) = observe(async {
+        let layer = UpgradeLayer::new().on("foo/*", |_: Request<Bytes>| async {
+            tokio::time::sleep(Duration::from_secs(5)).await;
+            Switch::to(|_io: Upgraded| tokio::time::sleep(Duration::from_secs(3)))
+        });
+        let mut wire = Wire::serve(layer.layer(inner(&Log::default())));
+        wire.send(foo_1()).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    });
+    assert_eq!(events[1..], [format!("INFO {SPAN}: ended duration=3s read=0 written=0")]);
+    assert_eq!(metrics[0], "http_upgrade_duration_seconds{protocol=foo} [3.0]");
+}
+
+#[test]
 fn a_handler_that_fails_is_a_warning() {
     let layer = UpgradeLayer::new().on("foo/*", |_: Request<Bytes>| async {
         Switch::to(|mut io: Upgraded| async move {
@@ -391,7 +406,7 @@ fn a_request_that_has_to_upgrade_is_logged_and_counted() {
 }
 
 /// Sends a request of HTTP/2, extended CONNECTs if `connects`, and an upgrade of HTTP/1.1, twice.
-fn upgrade_beside_http_2(layer: &UpgradeLayer, connects: bool) -> Vec<String> {
+fn upgrade_beside_http_2(layer: &UpgradeLayer, connects: bool, upgrade: &str) -> Vec<String> {
     use crate::extended_connect::support::Client;
 
     let (events, _) = observe(async {
@@ -401,7 +416,8 @@ fn upgrade_beside_http_2(layer: &UpgradeLayer, connects: bool) -> Vec<String> {
             if connects {
                 client.connect("foo").await;
             }
-            Wire::serve(layer.layer(inner(&Log::default()))).exchange(get(FOO)).await;
+            let offer = get(&format!("{CU}Upgrade: {upgrade}\r\n"));
+            Wire::serve(layer.layer(inner(&Log::default()))).exchange(offer).await;
         }
     });
     events.into_iter().filter(|event| event.starts_with("WARN")).collect()
@@ -409,13 +425,18 @@ fn upgrade_beside_http_2(layer: &UpgradeLayer, connects: bool) -> Vec<String> {
 
 #[test]
 fn a_server_that_does_not_announce_extended_connect_is_warned_of_once() {
-    let layer = || UpgradeLayer::new().on("foo", echo(&Log::default(), "foo"));
+    let log = Log::default();
+    let layer = || UpgradeLayer::new().on("foo", echo(&log, "foo")).on("h2c", echo(&log, "h2c"));
     let warning = "WARN clients speak HTTP/2 and upgrade on other connections: if the server does not \
                    announce extended CONNECT, call `enable_connect_protocol()` on hyper's or hyper-util's \
                    HTTP/2 builder";
-    assert_eq!(upgrade_beside_http_2(&layer().extended_connect(), false), [warning]);
-    assert_eq!(upgrade_beside_http_2(&layer().extended_connect(), true), [""; 0]);
-    assert_eq!(upgrade_beside_http_2(&layer(), false), [""; 0]);
+    assert_eq!(upgrade_beside_http_2(&layer().extended_connect(), false, "foo"), [warning]);
+    assert_eq!(upgrade_beside_http_2(&layer().extended_connect(), true, "foo"), [""; 0]);
+    assert_eq!(upgrade_beside_http_2(&layer(), false, "foo"), [""; 0]);
+    // No client would offer h2c, or what nobody takes, in HTTP/2.
+    for upgrade in ["h2c", "nope"] {
+        assert_eq!(upgrade_beside_http_2(&layer().extended_connect(), false, upgrade), [""; 0]);
+    }
 }
 
 #[test]

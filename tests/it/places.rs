@@ -280,6 +280,8 @@ async fn declined_requests_are_counted_by_their_reason() {
         }
     }
     serve(&layer).exchange(request("TRACE /x HTTP/1.1", FOO)).await.starts_with("HTTP/1.1 200");
+    // Not an offer.
+    serve(&layer).exchange(request("GET /x HTTP/1.0", "")).await.starts_with("HTTP/1.0 200");
     let declined = layer.connections().stats().declined;
     let counts = [
         declined.request,

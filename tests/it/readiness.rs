@@ -39,6 +39,33 @@ async fn readiness_is_the_inner_services() {
 }
 
 #[tokio::test]
+async fn readiness_below_the_outermost_layer_is_the_inner_services() {
+    let (mut service, mut handle) =
+        mock::spawn_with(|inner: mock::Mock<Req, Res>| UpgradeLayer::outermost().layer(inner));
+    handle.allow(0);
+    assert_pending!(service.poll_ready());
+    handle.allow(1);
+    assert!(service.is_woken());
+    assert_ready_ok!(service.poll_ready());
+}
+
+#[cfg(feature = "h2c")]
+#[tokio::test]
+async fn with_another_body_readiness_is_the_inner_services() {
+    use tower_upgrade::h2c::{RequestBody, RequestBodyLayer};
+
+    let (inner, mut handle) = mock::pair::<Request<RequestBody>, Res>();
+    let mut service = RequestBodyLayer::new().layer(inner);
+    handle.allow(0);
+    let mut ready =
+        task::spawn(std::future::poll_fn(|cx| tower::Service::poll_ready(&mut service, cx)));
+    assert_pending!(ready.poll());
+    handle.allow(1);
+    assert!(ready.is_woken());
+    assert_ready_ok!(ready.poll());
+}
+
+#[tokio::test]
 async fn an_error_of_readiness_is_passed_on() {
     let (mut service, mut handle) =
         mock::spawn_with(|inner: mock::Mock<Req, Res>| fixture(&Log::default()).layer(inner));

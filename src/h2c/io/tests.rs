@@ -201,6 +201,20 @@ async fn the_first_acknowledgement_is_removed_however_it_is_written() {
     }
 }
 
+#[tokio::test]
+async fn a_frame_of_any_length_may_come_before_it() {
+    for len in [1, 255, 256, 257, 0x1_02_03] {
+        let head = u32::try_from(len).unwrap() << 8 | 0x8;
+        // A part of the payload would be taken for one.
+        let payload = SETTINGS_ACK.into_iter().cycle().take(len).collect();
+        let frame = [head.to_be_bytes().to_vec(), vec![0; 5], payload].concat();
+        let mut io = spliced(Pieces::new(&[], 1 << 20), b"");
+        write_all(&mut io, &[&frame[..], &SETTINGS_ACK, b"behind"].concat(), false).await;
+        poll_fn(|cx| Pin::new(&mut io).poll_flush(cx)).await.unwrap();
+        assert!(io.io.output == [&frame[..], b"behind"].concat(), "{len}");
+    }
+}
+
 async fn write_all(io: &mut Spliced<Pieces>, mut bytes: &[u8], vectored: bool) {
     while !bytes.is_empty() {
         let written = if vectored {
@@ -241,6 +255,10 @@ async fn writes_are_vectored_once_the_acknowledgement_is_removed() {
     write_all(&mut io, b"one two", true).await;
     assert_eq!((io.io.vectored, &io.io.output[..]), (1, &b"one two"[..]));
     assert!(io.writes.is_none());
+    // Not if those of the IO are not.
+    let plain = tokio_test::io::Builder::new().build();
+    let io = Spliced::new(plain, Bytes::new(), Arc::new(Activity::new()));
+    assert!(!io.is_write_vectored());
 }
 
 #[test]

@@ -86,6 +86,42 @@ async fn a_handle_says_who_is_there() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_bytes_of_connections_that_have_ended_are_counted() {
+    let log = Log::default();
+    let layer = UpgradeLayer::new().on("foo/*", echo(&log, "foo"));
+    let connections = layer.connections();
+    let mut total = (0, 0);
+    for bytes in ["hello", "good morning"] {
+        let mut wire = Wire::serve(layer.layer(inner(&log)));
+        wire.exchange(get(FOO)).await.is(&switching("foo"));
+        wire.exchange(bytes).await.is(&format!("[{bytes}]"));
+        let stats = connections.stats();
+        assert_eq!((stats.read, stats.written), total, "it has not ended");
+        drop(wire);
+        settle().await;
+        total = (total.0 + bytes.len() as u64, total.1 + bytes.len() as u64 + 2);
+        let stats = connections.stats();
+        assert_eq!((stats.read, stats.written), total);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_fill_a_buffer_piece_by_piece_are_counted_once() {
+    let layer = UpgradeLayer::new().on("foo", |_: Request<Bytes>| {
+        future::ready(Switch::to(|mut io: Upgraded| async move {
+            io.read_exact(&mut [0; 10]).await?;
+            future::pending::<io::Result<()>>().await
+        }))
+    });
+    let (mut wire, connection) = open(&layer, "foo").await;
+    for count in 1..=10 {
+        wire.send("x").await;
+        settle().await;
+        assert_eq!(connection.read(), count);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn connections_are_listed_from_their_handshake_until_they_have_ended() {
     let layer = layer(&Log::default());
     let connections = layer.connections();

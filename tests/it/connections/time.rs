@@ -180,6 +180,23 @@ async fn a_byte_in_either_direction_is_no_idleness() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_read_of_no_byte_is_idleness() {
+    let layer = layer(&Log::default()).idle_timeout(10 * SECOND).on("asks", |_: Request<Bytes>| {
+        future::ready(Switch::to(|mut io: Upgraded| async move {
+            // The client has closed its side.
+            while io.read(&mut [0; 16]).await? == 0 {
+                sleep(3 * SECOND).await;
+            }
+            io::Result::Ok(())
+        }))
+    });
+    let (mut wire, connection) = open(&layer, "asks").await;
+    wire.io.shutdown().await.unwrap();
+    until_closed(&mut wire).await;
+    assert_eq!((connection.age().as_secs(), layer.connections().stats().idle), (10, 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_writer_that_is_blocked_for_too_long_is_idle() {
     // A client that reads nothing, and whose TCP acknowledges for ever.
     let log = Log::default();

@@ -6,7 +6,11 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
-use hyper::body::Incoming;
+use hyper::{body::Incoming, server::conn::http2};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    service::TowerToHyperService,
+};
 use tower::{Layer, ServiceExt, service_fn, util::BoxCloneService};
 use tower_upgrade::{BoxError, UpgradeBody, UpgradeLayer};
 
@@ -173,4 +177,42 @@ async fn two_switches_for_one_request_refuse_each_other() {
         settle().await;
         assert_eq!((log.count("foo asked"), log.count("foo runs")), (2, 0), "{answered}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_200_is_not_worth_compressing() {
+    let log = Log::default();
+    let service = fixture(&log).extended_connect().layer(inner(&log));
+    let service = tower_http::compression::CompressionLayer::new().layer(service);
+    let mut client = Client::serve(service).await;
+    let mut answer = client.send(connect("foo", "/x", &[("accept-encoding", "gzip")])).await;
+    answer.is(200, &[]);
+    assert_eq!(answer.exchange("NP").await, "[NP]");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_status_replaces_the_200_even_if_its_body_is_never_read() {
+    let log = Log::default();
+    let service = fixture(&log).extended_connect().layer(inner(&log));
+    let service = BoxCloneService::new(service.map_response(|mut response| {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        response
+    }));
+    let (client, server) = tokio::io::duplex(1 << 16);
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.enable_connect_protocol();
+    tokio::spawn(builder.serve_connection(TokioIo::new(server), TowerToHyperService::new(service)));
+    // Without a window hyper asks the body whether it has ended, and does not read it.
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(0);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(client)).await.unwrap();
+    tokio::spawn(connection);
+    settle().await;
+    let request = connect("foo", "/x", &[]).map(|()| http_body_util::Empty::<Bytes>::new());
+    let response = sender.send_request(request).await.unwrap();
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    drop(response);
+    settle().await;
+    assert_eq!((log.count("foo runs"), log.count("failed")), (0, 1), "{log:?}");
+    assert_eq!(log.count("failed foo Replaced"), 1, "{log:?}");
 }

@@ -407,5 +407,7 @@ mod extractor {
         let app = routes(&Log::default()).layer(layer());
         let answer = Client::serve(app).await.connect("connect-udp").await;
         assert_eq!(answer.status, 501);
+        // No layer is missing.
+        assert_eq!(answer.text, "this path is a WebSocket: connect with a WebSocket client\n");
     }
 }

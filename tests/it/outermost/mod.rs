@@ -276,17 +276,29 @@ async fn of_two_handshakes_of_one_request_neither_runs() {
     let upgrade = fixture(&log).layer(service_fn(|_: Request<Empty<Bytes>>| async {
         Ok::<_, Infallible>(Response::new(Full::<Bytes>::from("ok")))
     }));
-    let service = UpgradeLayer::outermost().layer(service_fn(move |request: Request<Incoming>| {
-        let (first, second) = (upgrade.clone(), upgrade.clone());
-        async move {
-            let (head, _) = request.into_parts();
-            let clone = |head: &Parts| Request::from_parts(head.clone(), Empty::new());
-            drop(first.oneshot(clone(&head)).await?);
-            second.oneshot(clone(&head)).await
-        }
-    }));
-    let received = Wire::serve(service).exchange(offer()).await;
-    received.starts_with("HTTP/1.1 503").and_ends();
-    assert_eq!((log.count("foo asked"), log.count("foo runs")), (2, 0));
-    assert_eq!(log.count("failed foo Replaced"), 2, "{log:?}");
+    // Without a switch, the answer is sent as it is.
+    for replaces in [false, true] {
+        let upgrade = upgrade.clone();
+        let service =
+            UpgradeLayer::outermost().layer(service_fn(move |request: Request<Incoming>| {
+                let (first, second) = (upgrade.clone(), upgrade.clone());
+                async move {
+                    let (head, _) = request.into_parts();
+                    let clone = |head: &Parts| Request::from_parts(head.clone(), Empty::new());
+                    drop(first.oneshot(clone(&head)).await?);
+                    let mut response = second.oneshot(clone(&head)).await?;
+                    if replaces {
+                        *response.status_mut() = StatusCode::NOT_FOUND;
+                    }
+                    Ok::<_, Infallible>(response)
+                }
+            }));
+        let received = Wire::serve(service).exchange(offer()).await;
+        received.starts_with(if replaces { "HTTP/1.1 404" } else { "HTTP/1.1 503" });
+        settle().await;
+        let events = log.take();
+        let count = |start: &str| events.iter().filter(|event| event.starts_with(start)).count();
+        assert_eq!((count("foo asked"), count("foo runs")), (2, 0), "{events:?}");
+        assert_eq!(count("failed foo Replaced"), 2, "{events:?}");
+    }
 }

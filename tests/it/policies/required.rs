@@ -108,6 +108,23 @@ async fn required_has_no_upgrade_header_outside_of_http_1_1() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_extended_connect_that_a_layer_has_rebuilt_is_still_one() {
+    // R9220-3-01. A new request has the version 1.1 if nobody sets it.
+    let handler = async |_: Request<Bytes>| Switch::to(async |_: Upgraded| ());
+    let layer = UpgradeLayer::new().on("foo", handler).required().extended_connect();
+    let (mut head, ()) = support::connect("nope", "/x", &[]).into_parts();
+    head.version = Version::HTTP_11;
+    let request = Request::from_parts(head, Empty::<Bytes>::new());
+    let response = layer.into_service().oneshot(request).await.unwrap();
+    assert_eq!(
+        (response.status(), response.headers().get("upgrade")),
+        (StatusCode::NOT_IMPLEMENTED, None)
+    );
+    let text = "a `:protocol` is required that is one of these: foo\n";
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), text);
+}
+
+#[tokio::test(start_paused = true)]
 async fn required_on_the_wire_of_http_1_0_and_http_2() {
     let log = Log::default();
     let received =

@@ -4,12 +4,16 @@ use std::{
     convert::Infallible,
     future::{Ready, ready},
     io,
+    pin::Pin,
     task::{Context, Poll},
 };
 
 use http::Uri;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, BufWriter, ReadBuf},
+    net::TcpListener,
+};
 use tower::Service;
 
 use super::*;
@@ -26,7 +30,7 @@ where
 /// Reads the request, switches, and says goodbye.
 async fn switch_on<Io>(mut io: Io, expected: impl Into<String>)
 where
-    Io: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    Io: AsyncRead + AsyncWrite + Unpin,
 {
     let expected = expected.into();
     let mut asked = vec![0; expected.len()];
@@ -156,6 +160,66 @@ async fn a_service_gets_the_url_when_it_is_ready() {
         let tunnel = Tunnel::with_connector(url, service.clone()).unwrap();
         let expected = failed("502 Bad Gateway", "cannot connect to the upstream");
         ask(tunnel, get(FOO)).await.receive().await.is(&expected).and_is_open();
+    }
+}
+
+/// A pipe that keeps what is written until it is flushed, and takes one piece at a time.
+struct Buffered(BufWriter<DuplexStream>);
+
+impl AsyncRead for Buffered {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Buffered {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_of_a_service_is_flushed_and_half_closed() {
+    let (sender, mut opened) = mpsc::unbounded_channel();
+    let service = tower::service_fn(move |_url: Uri| {
+        let (ours, theirs) = tokio::io::duplex(1024);
+        sender.send(theirs).unwrap();
+        ready(Ok::<_, io::Error>(TokioIo::new(Buffered(BufWriter::new(ours)))))
+    });
+    let tunnel = Tunnel::with_connector("https://b.test", service).unwrap();
+    let mut client = ask(tunnel, get(FOO)).await;
+    let mut upstream = Upstream(opened.recv().await.unwrap());
+    upstream.receive().await.is(&up("GET /x", "", "foo")).and_is_open();
+    upstream.send(switching("foo")).await;
+    client.exchange("up").await.is(&switching("foo")).and_is_open();
+    upstream.receive().await.is("up").and_is_open();
+    client.io.shutdown().await.unwrap();
+    upstream.receive().await.is("").and_ends();
+    upstream.send("down").await;
+    client.receive().await.is("down").and_is_open();
+}
+
+#[test]
+fn a_prefix_begins_with_a_slash_and_does_not_end_with_one() {
+    for prefix in ["", "/", "api", "api/", "/api/"] {
+        let strip = || Tunnel::new("connector").strip_prefix(prefix);
+        assert!(std::panic::catch_unwind(strip).is_err(), "{prefix}");
     }
 }
 

@@ -20,6 +20,22 @@ async fn a_drain_closes_idle_tunnels_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_waits_for_a_client_that_may_not_have_received_all() {
+    let mut proxy = Proxy::new();
+    let (mut client, mut upstream) = proxy.switched().await;
+    upstream.send("all").await;
+    upstream.0.shutdown().await.unwrap();
+    proxy.connections.drain();
+    // The tunnel has been idle for long enough, and the client has not closed.
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(proxy.connections.active(), 1);
+    client.receive().await.is("all").and_ends();
+    client.io.shutdown().await.unwrap();
+    settle().await;
+    proxy.is_idle_after(&[]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_drain_closes_busy_tunnels_once_they_are_idle() {
     let mut proxy = Proxy::new();
     let (mut client, mut upstream) = proxy.switched().await;

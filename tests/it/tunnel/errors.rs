@@ -52,6 +52,22 @@ async fn an_upstream_that_cannot_be_reached_is_a_502() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_has_its_causes() {
+    let log = Log::default();
+    let failures = log.clone();
+    let tunnel = Tunnel::new(|_head| {
+        ready(Err::<DuplexStream, _>(io::Error::from(io::ErrorKind::ConnectionRefused)))
+    });
+    let layer = UpgradeLayer::new()
+        .on("foo", tunnel)
+        .on_failure(move |error| failures.push(describe(&error)));
+    Wire::serve(layer.layer(inner(&log))).exchange(get(FOO)).await.starts_with("HTTP/1.1 502");
+    let causes = ": cannot connect to the upstream: connection refused";
+    let failure = log.take().concat();
+    assert!(failure.ends_with(causes), "{failure}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_connection_that_does_not_come_in_time_is_a_504() {
     let tunnel = Tunnel::new(|_head| pending::<io::Result<DuplexStream>>());
     let text = "connecting to the upstream took longer than `connect_timeout`";

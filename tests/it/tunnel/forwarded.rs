@@ -43,8 +43,9 @@ async fn what_a_client_claims_goes_up_unless_it_is_replaced() {
     let expected = "forwarded: for=\"[2001:db8::1]\";host=\"a.test\";proto=https\r\nx-forwarded-for: \
                     2001:db8::1\r\nx-forwarded-host: a.test\r\nx-forwarded-proto: https\r\n";
     tells(set(Some("2001:db8::1")).https(), "", expected).await;
-    let expected = "forwarded: for=unknown;host=\"a.test\"\r\nx-forwarded-host: a.test\r\n";
-    tells(set(None), CLAIMED, expected).await;
+    let expected = "forwarded: for=unknown;host=\"a.test\";proto=http\r\nx-forwarded-host: \
+                    a.test\r\nx-forwarded-proto: http\r\n";
+    tells(set(None).http(), CLAIMED, expected).await;
 }
 
 #[tokio::test(start_paused = true)]

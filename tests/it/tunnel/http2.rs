@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use http_body_util::BodyExt;
 use tower_upgrade::tunnel::Forwarded;
 
 use super::*;
@@ -191,6 +192,32 @@ async fn an_answer_that_does_not_switch_goes_down_unless_it_would_open_the_strea
         drop(answer);
         upstream.is_dropped().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_go_down_without_those_of_the_connection() {
+    // R9110-7.6.1. Not over HTTP/1.1, where hyper sends those only that `Trailer` names, a header that stays
+    // behind.
+    let mut proxy = Proxy::new();
+    let mut client = proxy.client2().await;
+    let answer = tokio::spawn(async move {
+        let response = client.send_raw(connect("foo", "/x", &[])).await.unwrap();
+        response.into_body().collect().await.unwrap()
+    });
+    let mut upstream = proxy.upstream().await;
+    upstream
+        .send(
+            "HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\nA: \
+             1\r\nKeep-Alive: 1\r\nProxy-Connection: x\r\nB: 2\r\nA: 3\r\n\r\n",
+        )
+        .await;
+    let body = answer.await.unwrap();
+    let trailers = body.trailers().expect("trailers");
+    let mut trailers: Vec<_> =
+        trailers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    trailers.sort_unstable();
+    assert_eq!(trailers, [("a", &b"1"[..]), ("a", b"3"), ("b", b"2")]);
+    assert_eq!(body.to_bytes(), "body");
 }
 
 #[tokio::test(start_paused = true)]

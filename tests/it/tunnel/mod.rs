@@ -8,6 +8,7 @@ mod forwarded;
 mod http2;
 mod leaves;
 mod not_a_switch;
+mod one_way;
 mod sockets;
 mod up;
 mod websocket;

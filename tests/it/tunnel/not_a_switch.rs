@@ -114,6 +114,30 @@ async fn an_answer_without_a_body_is_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn outer_layers_know_the_length_of_an_answer() {
+    use http_body::Body;
+    use tower::ServiceExt;
+
+    for (length, known) in [("Content-Length: 4\r\n\r\nbody", Some(4)), ("\r\nbody", None)] {
+        let mut proxy = Proxy::new();
+        let log = Log::default();
+        let seen = log.clone();
+        let service = proxy.layer.layer(inner(&proxy.inner)).map_response(
+            move |response: http::Response<tower_upgrade::UpgradeBody<_>>| {
+                seen.push(format!("{:?}", response.body().size_hint().exact()));
+                response
+            },
+        );
+        let mut client = Wire::serve(service);
+        client.send(get(FOO)).await;
+        let mut upstream = proxy.upstream().await;
+        upstream.send(format!("HTTP/1.1 404 Not Found\r\n{length}")).await;
+        client.receive().await.starts_with("HTTP/1.1 404");
+        assert_eq!(log.take(), [format!("{known:?}")]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_body_is_streamed_as_it_comes() {
     // ENV-06
     let mut proxy = Proxy::new();

@@ -103,6 +103,10 @@ async fn without_an_offer_the_answer_is_426_or_the_page() {
         let received = wire.exchange(request("GET /both HTTP/1.1", lines)).await;
         received.starts_with("HTTP/1.1 200").ends_with("\r\n\r\na page").and_is_open();
     }
+    // Nor with an offer of another protocol that a layer asks about.
+    let layer = UpgradeLayer::new().on_inner("foo").for_axum();
+    let mut other = Wire::serve(routes(&log).layer(layer));
+    other.exchange(get(FOO)).await.is(REQUIRED).and_is_open();
     let body = opening(&[], &["Content-Length: 2"]).replace("GET", "POST") + "hi";
     wire.exchange(body).await.is(REQUIRED);
     let bytes = opening(&[], &[]).replace("/x", "/both") + "frame";
