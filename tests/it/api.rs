@@ -7,12 +7,9 @@ use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use tokio::io::{AsyncWriteExt, DuplexStream};
+use tokio::io::AsyncWriteExt;
 use tower::{Layer, util::MapResponse};
-use tower_upgrade::{
-    BoxError, Preference, Protocol, Rejection, Switch, UpgradeErrorKind, UpgradeHandler,
-    UpgradeLayer, Upgraded,
-};
+use tower_upgrade::{Protocol, Rejection, Switch, UpgradeHandler, UpgradeLayer, Upgraded};
 
 use crate::support::*;
 
