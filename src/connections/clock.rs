@@ -15,6 +15,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::{
     control::{Abort, Control, Waiter},
     session::FOREVER,
+    until::poll_timer,
 };
 
 /// How long a connection may live, and be idle.
@@ -118,7 +119,7 @@ impl Clock {
             return Poll::Ready(());
         }
         loop {
-            ready!(this.timer.as_mut().poll(cx));
+            ready!(poll_timer(this.timer.as_mut(), cx));
             let now = Instant::now();
             if this.due.is_some_and(|due| due <= now) {
                 this.control.drain();

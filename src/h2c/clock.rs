@@ -1,7 +1,6 @@
 //! When a connection ends because of the time.
 
 use std::{
-    future::Future,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -11,7 +10,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::activity::Activity;
-use crate::connections::close::patience;
+use crate::connections::{close::patience, until::poll_timer};
 
 /// How long the parts of a connection's life may take.
 #[derive(Clone, Copy, Debug)]
@@ -81,7 +80,7 @@ impl<'a> Clock<'a> {
     pub(super) fn poll_strike(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Strike> {
         let mut this = self.project();
         while *this.is_set {
-            ready!(this.timer.as_mut().poll(cx));
+            ready!(poll_timer(this.timer.as_mut(), cx));
             let now = Instant::now();
             let next = match this.left {
                 None => before(this.activity, *this.limits, now),

@@ -87,7 +87,11 @@ impl Link {
         };
         let mut yes = slot.lock();
         let is_first = matches!(*yes, Yes::NotSaid);
-        *yes = if is_first { Yes::Said(switch) } else { Yes::SaidTwice };
+        let now = if is_first { Yes::Said(switch) } else { Yes::SaidTwice };
+        let before = mem::replace(&mut *yes, now);
+        // A switch holds values of the user's, and is dropped when the lock is free.
+        drop(yes);
+        drop(before);
         is_first
     }
 }
@@ -155,3 +159,31 @@ impl Carried {
 /// The text of the 500 that a client sees if no layer takes the switch.
 const NOT_TAKEN: &str = "the handler switched protocols, but no `UpgradeLayer::on_inner` offered it one \
                          for this request\n";
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+    use super::*;
+
+    /// Notes when it is dropped whether the lock of the slot is free.
+    struct Asks(Arc<Slot>, Arc<AtomicBool>);
+
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            self.1.store(self.0.yes.try_lock().is_ok(), Relaxed);
+        }
+    }
+
+    #[test]
+    fn values_of_a_switch_are_dropped_when_the_lock_is_free() {
+        let (slot, was_free) = (Slot::new("foo".parse().unwrap()), Arc::default());
+        let asks = Asks(Arc::clone(&slot), Arc::clone(&was_free));
+        let link = slot.link();
+        assert!(link.put(Switch::to(move |_| async move { drop(asks) })));
+        assert!(!was_free.load(Relaxed));
+        assert!(!link.put(Switch::to(|_| async {})));
+        assert!(was_free.load(Relaxed));
+        assert!(matches!(slot.take(), Yes::SaidTwice));
+    }
+}

@@ -269,6 +269,30 @@ async fn a_switch_to_websocket_without_a_checked_handshake_is_a_500() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_spelling_of_websocket_goes_without_a_checked_handshake() {
+    for (registered, offered, agreed) in [
+        ("WEBSOCKET", "webSocket", "WEBSOCKET"),
+        ("websocket/*", "websocket", "websocket"),
+        ("WebSocket/*", "WEBSOCKET/13", "WebSocket/13"),
+        ("websocket", "bar, foo/7, websocket", "websocket"),
+    ] {
+        let log = Log::default();
+        let failures = log.clone();
+        let layer = UpgradeLayer::new()
+            .on_inner(registered)
+            .on_failure(move |error| failures.push(describe(&error)));
+        let service = ServiceBuilder::new()
+            .layer(UpgradeLayer::new().on_inner(registered))
+            .layer(layer)
+            .service(deciding(&log));
+        let headers = format!("{CU}Upgrade: {offered}\r\n");
+        let received = Wire::serve(service).exchange(at("/yes", &headers)).await;
+        received.starts_with("HTTP/1.1 500 ").and_is_open();
+        assert_eq!(log.count(&format!("failed {agreed} Switch: ")), 1, "{log:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn of_two_layers_the_inner_one_takes_the_switch() {
     let log = Log::default();
     let (outer, inner) = (layer(&log), layer(&log));

@@ -231,6 +231,32 @@ async fn a_late_handler_is_a_503_and_the_connection_stays_open() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_handler_that_is_busy_all_the_time_is_late_too() {
+    // It uses up what tokio lets a task do at a time, which timers count for as well.
+    let layer = deciding(async || {
+        let begun = tokio::time::Instant::now();
+        while begun.elapsed() < Duration::from_secs(60) {
+            tokio::task::coop::consume_budget().await;
+        }
+        reading().await
+    });
+    let mut wire = serve(&layer);
+    wire.send(get(FOO)).await;
+    for late in [9, 2] {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(layer.connections().active(), 1);
+        tokio::time::advance(Duration::from_secs(late)).await;
+    }
+    for _ in 0..10 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(layer.connections().stats().timed_out, 1);
+    wire.receive().await.starts_with("HTTP/1.1 503").and_is_open();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_its_101_loses_its_place() {
     let log = Log::default();
     let failures = log.clone();

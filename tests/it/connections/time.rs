@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::Request;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    time::{Instant, sleep, timeout},
+    task::yield_now,
+    time::{Instant, advance, sleep, timeout},
 };
 use tower::Layer;
 use tower_upgrade::{Switch, UpgradeHandler, UpgradeLayer, Upgraded};
@@ -68,6 +69,24 @@ async fn a_connection_that_does_not_end_is_closed_after_a_grace() {
         let stats = layer.connections().stats();
         assert_eq!((stats.active, stats.expired, stats.aborted, stats.failed), (0, 1, 0, 0));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_stops_sending_does_not_outlast_a_lifetime() {
+    // The handler always has bytes to read, so that it uses up what tokio lets a task do at a time.
+    let log = Log::default();
+    let layer = layer(&log).max_lifetime(100 * SECOND);
+    let (mut wire, connection) = open(&layer, "deaf").await;
+    let flood = tokio::spawn(async move { while wire.io.write_all(&[0; 4096]).await.is_ok() {} });
+    for expected in [false, true] {
+        advance(100 * SECOND).await;
+        for _ in 0..100 {
+            yield_now().await;
+        }
+        assert!(connection.read() > 4096);
+        assert_eq!((connection.is_draining(), flood.is_finished()), (true, expected));
+    }
+    assert_eq!(log.take(), [format!("failed deaf Expired: {EXPIRED}")]);
 }
 
 #[tokio::test(start_paused = true)]

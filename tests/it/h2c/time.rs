@@ -5,7 +5,11 @@ use std::{convert::Infallible, time::Duration};
 use bytes::Bytes;
 use http::{Request, Response, header::CONNECTION};
 use http_body_util::Full;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::{
+    io::AsyncWriteExt,
+    task::yield_now,
+    time::{Instant, advance, sleep, sleep_until},
+};
 use tower::{Layer, service_fn};
 use tower_upgrade::{
     UpgradeLayer,
@@ -118,6 +122,26 @@ async fn a_client_that_does_not_answer_goaway_is_given_up() {
     let (frames, seconds) = end(&mut client, start).await;
     assert_eq!(frames, ["SETTINGS ACK", "GOAWAY 2147483647 NO_ERROR", "PING"]);
     assert_eq!(seconds, 25);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_never_stops_sending_does_not_outlast_the_age() {
+    // HTTP/2 always has frames to read, and uses up what tokio lets a task do at a time.
+    let log = Log::default();
+    let layer = UpgradeLayer::new().on("h2c", H2c::new(app(&log)).max_age(30 * SECOND));
+    let mut wire = Wire::serve_with_buffer(layer.layer(http1(app(&log))), 1 << 22);
+    wire.exchange([get(&offer()).as_bytes(), &preface()].concat()).await;
+    // Frames of a type that is not known, which are ignored.
+    let frames = frame(0xfa, 0, 0, &[0; 1000]).repeat(1 << 10);
+    let flood = tokio::spawn(async move { while wire.io.write_all(&frames).await.is_ok() {} });
+    // The age; then for a client that does not answer GOAWAY; and for one that does not close.
+    for seconds in [31, 6, 6] {
+        advance(seconds * SECOND).await;
+        for _ in 0..20 {
+            yield_now().await;
+        }
+    }
+    assert_eq!((flood.is_finished(), layer.connections().active()), (true, 0));
 }
 
 /// Answers with `Connection: close`, in the way that the path says.
