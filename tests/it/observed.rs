@@ -392,6 +392,48 @@ fn an_abort_is_a_warning() {
 }
 
 #[test]
+fn a_limit_of_time_has_an_outcome_of_its_own() {
+    let second = Duration::from_secs(1);
+    let echoing = || UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo"));
+    for (outcome, layer) in [
+        ("idle", echoing().idle_timeout(second)),
+        ("expired", echoing().max_lifetime(second).lifetime_grace(second)),
+    ] {
+        let (_, metrics) = observe(async {
+            let mut wire = Wire::serve(layer.layer(inner(&Log::default())));
+            wire.exchange(foo_1()).await;
+            tokio::time::sleep(3 * second).await;
+        });
+        let total = format!("http_upgrades_total{{protocol=foo,outcome={outcome}}} 1");
+        assert!(metrics.contains(&total), "{metrics:?}");
+    }
+}
+
+#[cfg(feature = "tunnel")]
+#[test]
+fn an_upstream_that_fails_has_an_outcome_of_its_own() {
+    let tunnel = tower_upgrade::tunnel::Tunnel::new(|_head| async {
+        Err::<tokio::io::DuplexStream, _>(std::io::Error::other("no"))
+    });
+    let (_, metrics) = observe_one(&UpgradeLayer::new().on("foo/*", tunnel), &foo_1());
+    assert_eq!(metrics, ["http_upgrades_total{protocol=foo,outcome=upstream_failed} 1"]);
+}
+
+#[test]
+fn a_panic_is_one_even_if_the_connection_was_aborted_before() {
+    let layer = UpgradeLayer::new().on("foo/*", |_: Request<Bytes>| async {
+        Switch::to(|io: Upgraded| async move {
+            io.connection().abort();
+            assert!(io.is_draining(), "after the abort");
+        })
+    });
+    let (events, _) = observe_one(&layer, &foo_1());
+    assert!(events[1].ends_with("panicked kind=Panicked source=after the abort"), "{events:?}");
+    let stats = layer.connections().stats();
+    assert_eq!((stats.panicked, stats.aborted), (1, 0));
+}
+
+#[test]
 fn a_request_that_has_to_upgrade_is_logged_and_counted() {
     let layer = UpgradeLayer::new().on("foo/*", echo(&Log::default(), "foo")).required();
     let (events, metrics) = observe_one(&layer, &get(&format!("{CU}Upgrade: nope\r\n")));
