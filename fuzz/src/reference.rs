@@ -56,6 +56,8 @@ async fn answer(setup: &Setup, log: &Log, request: Request<Incoming>) -> Respons
         }
         return match turned_away(setup, true) {
             Some(response) => response,
+            // Nobody has checked its handshake.
+            None if protocol == "websocket" => plain(500),
             None => switch(setup, log, on_upgrade, protocol, uri, setup.inner_run),
         };
     };
