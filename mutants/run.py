@@ -57,10 +57,16 @@ class Run:
             listed = subprocess.run([binary, "--list", "--format", "terse"], cwd=TREE, capture_output=True, text=True)
             tests += [(binary, line[: -len(": test")]) for line in listed.stdout.splitlines() if line.endswith(": test")]
         self.seconds, self.reached, self.breadth = {}, collections.defaultdict(list), {}
+        failed = 0
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             for test, seconds, functions, status in pool.map(self.trace_one, range(len(tests)), tests):
                 if status != 0:
-                    sys.exit(f"{test[1]} fails without a mutant ({status})")
+                    # A test of allocations may see that of the choice itself.
+                    print(f"left out, since it fails without a mutant: {test[1]} ({status})", flush=True)
+                    failed += 1
+                    if failed > 5:
+                        sys.exit("too many tests fail without a mutant")
+                    continue
                 self.seconds[test] = seconds
                 self.breadth[test] = len(functions)
                 for function in functions:
