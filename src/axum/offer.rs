@@ -73,7 +73,7 @@ enum Missing {
 /// Checks the offer, or returns why there is none. Logs that the layer is missing.
 fn offer(head: &request::Parts) -> Result<Result<Offer, Rejection>, Missing> {
     let agreed = head.extensions.get().and_then(Link::protocol);
-    if agreed.is_some_and(|it| it.name().eq_ignore_ascii_case(WEBSOCKET)) {
+    if agreed.is_some_and(|it| it.is_websocket()) {
         let origins = head.extensions.get().cloned().unwrap_or_else(Origins::same_host);
         return Ok(Offer::from_head(head, &origins));
     }

@@ -26,15 +26,8 @@ where
     type Rejection = Rejection;
 
     async fn from_request_parts(head: &mut request::Parts, _state: &S) -> Result<Self, Rejection> {
-        agreed(head).ok_or_else(|| {
-            let is_connect = connect::protocol(head).is_some();
-            // No 426: it needs an `Upgrade` header with the protocols, which are not known here.
-            rejection(if is_connect {
-                StatusCode::NOT_IMPLEMENTED
-            } else {
-                StatusCode::BAD_REQUEST
-            })
-        })
+        // No 426: it needs an `Upgrade` header with the protocols, which are not known here.
+        agreed(head)?.ok_or_else(|| rejection(StatusCode::BAD_REQUEST))
     }
 }
 
@@ -50,20 +43,18 @@ where
         head: &mut request::Parts,
         _state: &S,
     ) -> Result<Option<Self>, Rejection> {
-        match agreed(head) {
-            // A page would be a 2xx, which opens the tunnel of a CONNECT.
-            None if connect::protocol(head).is_some() => {
-                Err(rejection(StatusCode::NOT_IMPLEMENTED))
-            }
-            agreed => Ok(agreed),
-        }
+        agreed(head)
     }
 }
 
 /// Returns the protocol to which a layer waits for a switch.
-fn agreed(head: &request::Parts) -> Option<Protocol<'static>> {
-    let agreed = head.extensions.get().and_then(Link::protocol);
-    agreed.filter(|it| !it.name().eq_ignore_ascii_case("websocket"))
+fn agreed(head: &request::Parts) -> Result<Option<Protocol<'static>>, Rejection> {
+    let agreed = head.extensions.get().and_then(Link::protocol).filter(|it| !it.is_websocket());
+    if agreed.is_none() && connect::protocol(head).is_some() {
+        // A page would be a 2xx, which opens the tunnel of a CONNECT.
+        return Err(rejection(StatusCode::NOT_IMPLEMENTED));
+    }
+    Ok(agreed)
 }
 
 fn rejection(status: StatusCode) -> Rejection {

@@ -37,7 +37,7 @@ pub(crate) enum Maker {
     Outermost = 8,
 }
 
-/// What is known about the response: its [`Fate`], and which [`Maker`]s are gone.
+/// The facts about the response: its [`Fate`], and which [`Maker`]s are gone.
 #[derive(Debug, Default)]
 pub(super) struct Known(AtomicU8);
 

@@ -121,7 +121,7 @@ impl Question {
     /// Whether a switch to WebSocket comes from code that checked no handshake, and so no `Origin` either: a
     /// route for another protocol, say. In HTTP/2 the client would take it for a WebSocket.
     fn is_unchecked<B>(&self, response: &Response<B>) -> bool {
-        self.slot.protocol().name().eq_ignore_ascii_case("websocket")
+        self.slot.protocol().is_websocket()
             && !response.headers().contains_key(SEC_WEBSOCKET_ACCEPT)
     }
 

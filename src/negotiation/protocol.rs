@@ -79,6 +79,11 @@ impl Protocol<'_> {
         Protocol { spelling, version: None }
     }
 
+    /// Whether this is WebSocket. A version, which it does not have, makes it no other protocol.
+    pub(crate) fn is_websocket(&self) -> bool {
+        self.name().eq_ignore_ascii_case("websocket")
+    }
+
     /// Whether this is all that was registered, without a version of the client's.
     pub(super) fn is_as_registered(&self) -> bool {
         self.version.is_none()

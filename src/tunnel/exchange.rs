@@ -16,7 +16,7 @@ use super::{
     connect::Connect,
     error::{TunnelError, TunnelErrorKind},
     headers::{end_to_end, is_decoded},
-    request::{Asked, is_h2c, is_websocket},
+    request::{Asked, is_h2c},
     response,
     upstream::{self, Answer},
 };
@@ -66,7 +66,7 @@ where
                 if let Some(why) = response::mismatch(&head, &asked, &protocol) {
                     return Err(failed(TunnelError::new(TunnelErrorKind::NotSwitched, why)));
                 }
-                let closes_websocket = self.closes_websocket && is_websocket(&protocol);
+                let closes_websocket = self.closes_websocket && protocol.is_websocket();
                 let switch =
                     Switch::to(move |client: Upgraded| carry(client, free, closes_websocket))
                         .with_headers(response::switching(&head, asked.is_connect));

@@ -97,7 +97,7 @@ impl Rewrite {
         if is_connect {
             join_cookies(&mut headers);
         }
-        let accept = if is_websocket(protocol) {
+        let accept = if protocol.is_websocket() {
             Some(websocket(head, is_connect, &mut headers)?)
         } else {
             None
@@ -186,10 +186,6 @@ fn add_settings(
         headers.append(HTTP2_SETTINGS, settings.clone());
     }
     "upgrade, http2-settings"
-}
-
-pub(super) fn is_websocket(protocol: &Protocol<'_>) -> bool {
-    protocol.name().eq_ignore_ascii_case("websocket")
 }
 
 pub(super) fn is_h2c(protocol: &Protocol<'_>) -> bool {

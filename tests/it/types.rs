@@ -160,7 +160,7 @@ fn the_futures_of_a_connection_can_move_too(mut io: Upgraded, connection: &Conne
 assert_impl!(Debug; Downcast<()>, IntoMakeService<()>, Mapped<()>, NoService<()>, OutermostFuture<()>);
 assert_impl!(Debug; OutermostService<()>, OwnBody, Rejection, Switch, Transparent, Upgraded, Wrapped);
 assert_impl!(Clone; Connection, Connections, InvalidProtocol, Protocol<'_>, UpgradeLayer, Upgrade<()>);
-// What is small is copied, whatever the body.
+// Small types are `Copy`, whatever the body is.
 assert_impl!(Copy; AtCapacity, Preference, UpgradeErrorKind, Declined, Shutdown, Stats);
 assert_impl!(Copy; When<Handler, Predicate>, WithBodyLimit<Handler>, WithMaxLifetime<Handler>);
 assert_impl!(Copy; Mapped<String>, NoService<String>, Transparent, Wrapped, Outermost);

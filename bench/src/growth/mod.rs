@@ -26,7 +26,7 @@ pub(crate) fn measure(program: &str, file: Option<&str>) -> io::Result<()> {
     if bent.is_empty() { Ok(()) } else { Err(io::Error::other("a curve is bent")) }
 }
 
-/// What was counted under callgrind.
+/// Figures that are counted under callgrind.
 struct Figures {
     /// For each number of connections, by who has them.
     idle: Vec<(u32, Vec<(&'static str, Counts)>)>,
@@ -56,8 +56,8 @@ impl Figures {
 /// How many connections there are.
 const SIZES: [u32; 3] = [1_000, 10_000, 50_000];
 
-/// Who has them: hyper by hand; handlers that leave when they are told to; the same with limits of time; and those
-/// that do not listen, and are aborted.
+/// The servers that have them: hyper by hand; handlers that leave when they are told to; the same with limits of
+/// time; and those that do not listen, and are aborted.
 const WHO: [&str; 4] = ["hand", "layer", "limited", "stubborn"];
 
 /// How many keys 10,000 connections have.

@@ -126,7 +126,7 @@ fn headers(figures: &Figures) -> String {
     table.text().to_owned()
 }
 
-/// What is measured natively, and not counted.
+/// Figures that are measured natively, and not counted.
 struct Times {
     sizes: Vec<(u32, [Option<Counts>; 3])>,
     spread: Counts,
