@@ -4,49 +4,44 @@ use std::borrow::Cow;
 
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::negotiation::{protocol::is_token, visit_members};
+use super::checks;
+use crate::{
+    handler::rejection::Rejection,
+    negotiation::{protocol::is_token, visit_members},
+};
 
-/// The extensions that a request offers.
-#[derive(Debug)]
-pub(super) struct Offers {
-    list: String,
+/// Returns the answer of `agree` to the extensions that a request offers, if they allow it. `agree` is not
+/// called if there are none.
+///
+/// Fails if the header of the request is malformed or over a limit.
+pub(super) fn agree(
+    headers: &HeaderMap,
+    agree: impl FnOnce(&str) -> Option<HeaderValue>,
+) -> Result<Option<HeaderValue>, Rejection> {
+    let mut members = Vec::new();
+    visit_members(headers, header::SEC_WEBSOCKET_EXTENSIONS, |member| {
+        members.push(std::str::from_utf8(member).ok()?);
+        Some(())
+    })
+    .ok_or_else(checks::malformed_extensions)?;
+    let list = members.join(", ");
+    let offers = parse(&list).ok_or_else(checks::malformed_extensions)?;
+    if offers.is_empty() {
+        return Ok(None);
+    }
+    Ok(agree(&list).filter(|answer| answer.to_str().is_ok_and(|answer| allow(&offers, answer))))
 }
 
-impl Offers {
-    /// Returns `None` if the header is malformed or over a limit.
-    pub(super) fn parse(headers: &HeaderMap) -> Option<Self> {
-        let mut members = Vec::new();
-        visit_members(headers, header::SEC_WEBSOCKET_EXTENSIONS, |member| {
-            members.push(std::str::from_utf8(member).ok()?);
-            Some(())
-        })?;
-        let list = members.join(", ");
-        parse(&list)?;
-        Some(Self { list })
-    }
-
-    /// Returns the answer that `agree` gives, if the offers allow it.
-    pub(super) fn agree(
-        &self,
-        agree: impl FnOnce(&str) -> Option<HeaderValue>,
-    ) -> Option<HeaderValue> {
-        if self.list.is_empty() {
-            return None;
-        }
-        agree(&self.list).filter(|answer| answer.to_str().is_ok_and(|answer| self.allow(answer)))
-    }
-
-    /// Whether a server may send this answer.
-    fn allow(&self, answer: &str) -> bool {
-        let (Some(offers), Some(answer)) = (parse(&self.list), parse(answer)) else {
-            return false;
-        };
-        // RFC 7692 §5: an answer agrees to permessage-deflate once, whichever offer it takes.
-        let is_deflate = |extension: &&Extension<'_>| extension.name == PERMESSAGE_DEFLATE;
-        !answer.is_empty()
-            && answer.iter().filter(is_deflate).count() <= 1
-            && answer.iter().all(|extension| offers.iter().any(|offer| offer.allows(extension)))
-    }
+/// Whether a server may send this answer to these offers.
+fn allow(offers: &[Extension<'_>], answer: &str) -> bool {
+    let Some(answer) = parse(answer) else {
+        return false;
+    };
+    // RFC 7692 §5: an answer agrees to permessage-deflate once, whichever offer it takes.
+    let is_deflate = |extension: &&Extension<'_>| extension.name == PERMESSAGE_DEFLATE;
+    !answer.is_empty()
+        && answer.iter().filter(is_deflate).count() <= 1
+        && answer.iter().all(|extension| offers.iter().any(|offer| offer.allows(extension)))
 }
 
 /// A member of the list, RFC 6455 §9.1.
@@ -216,7 +211,7 @@ mod tests {
         let offers = HeaderValue::from_str(offers).unwrap();
         headers.append(header::SEC_WEBSOCKET_EXTENSIONS, offers);
         let answer = HeaderValue::from_str(answer).unwrap();
-        Offers::parse(&headers).unwrap().agree(|_| Some(answer)).is_some()
+        agree(&headers, |_| Some(answer)).unwrap().is_some()
     }
 
     #[test]

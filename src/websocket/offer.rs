@@ -338,8 +338,7 @@ impl Offer {
     where
         F: FnOnce(&str) -> Option<HeaderValue>,
     {
-        let offers = extensions::Offers::parse(&self.headers);
-        self.agreed.extensions = offers.ok_or_else(checks::malformed_extensions)?.agree(agree);
+        self.agreed.extensions = extensions::agree(&self.headers, agree)?;
         Ok(self)
     }
 

@@ -34,6 +34,18 @@ use tower_upgrade::UpgradeLayer;
 use self::upgrade::{Encrypted, Tls};
 use crate::support::*;
 
+/// Returns a certificate for `a.test`, and the settings of a server that has it.
+pub(crate) fn certified() -> (CertificateDer<'static>, ServerConfig) {
+    let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
+    let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
+    let certificate = CertificateDer::from(made.cert);
+    let config = ServerConfig::builder()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key.into())
+        .unwrap();
+    (certificate, config)
+}
+
 /// A server with a certificate that its clients trust.
 struct Server {
     log: Log,
@@ -43,13 +55,7 @@ struct Server {
 
 impl Server {
     fn new() -> Self {
-        let made = rcgen::generate_simple_self_signed(["a.test".to_owned()]).unwrap();
-        let key = PrivatePkcs8KeyDer::from(made.signing_key.serialize_der());
-        let certificate = CertificateDer::from(made.cert);
-        let config = ServerConfig::builder()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.clone()], key.into())
-            .unwrap();
+        let (certificate, config) = certified();
         Self { log: Log::default(), config, certificate }
     }
 

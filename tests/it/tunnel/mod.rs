@@ -10,6 +10,7 @@ mod leaves;
 mod not_a_switch;
 mod one_way;
 mod sockets;
+mod tls;
 mod up;
 mod websocket;
 
