@@ -318,8 +318,9 @@ pub use crate::{
     handler::{
         IntoSwitch, UpgradeHandler,
         narrowed::{When, WithBodyLimit, WithMaxLifetime},
+        outcome::IntoOutcome,
         rejection::{OwnBody, Rejection},
-        switch::{IntoOutcome, Switch},
+        switch::Switch,
     },
     layer::{
         UpgradeLayer,

@@ -2,6 +2,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod narrowed;
+pub(crate) mod outcome;
 pub(crate) mod rejection;
 pub(crate) mod switch;
 

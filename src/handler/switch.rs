@@ -1,23 +1,18 @@
 //! [`Switch`]: the headers of a 101, and the function that runs on the connection after it.
 
-use std::{
-    fmt,
-    future::Future,
-    pin::Pin,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{fmt, future::Future, time::Duration};
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{self, CONNECTION, UPGRADE},
 };
-use pin_project_lite::pin_project;
 
-use super::answer::Link;
+use super::{
+    answer::Link,
+    outcome::{End, IntoOutcome},
+};
 use crate::{
     connections::{clock::Limits, run::Run, upgraded::Upgraded},
-    error::BoxError,
     negotiation::{Offered, protocol::Protocol},
 };
 
@@ -82,28 +77,6 @@ pub struct Switch {
     pub(super) link: Option<Link>,
 }
 
-pin_project! {
-    /// Converts the output of the handler's future. An `async` block would hold that future twice:
-    /// once as a captured variable, and once as the future that it awaits.
-    struct End<F> {
-        #[pin]
-        run: F,
-    }
-}
-
-impl<F> Future for End<F>
-where
-    F: Future,
-    F::Output: IntoOutcome,
-{
-    type Output = Result<(), BoxError>;
-
-    #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().run.poll(cx).map(IntoOutcome::into_outcome)
-    }
-}
-
 impl Switch {
     /// Switches protocols, and runs `run` on the connection.
     ///
@@ -129,7 +102,7 @@ impl Switch {
             protocols: None,
             max_lifetime: None,
             idle_timeout: None,
-            run: Box::new(|io| End { run: run(io) }),
+            run: Box::new(|io| End::of(run(io))),
             link: None,
         }
     }
@@ -348,48 +321,6 @@ impl fmt::Display for InvalidSwitch {
 }
 
 impl std::error::Error for InvalidSwitch {}
-
-/// The return type of the function given to [`Switch::to`]: `()`, or `Result<(), E>` with any error.
-///
-/// # Example
-///
-/// ```
-/// use tower_upgrade::IntoOutcome;
-///
-/// assert!(().into_outcome().is_ok());
-/// assert!(Err::<(), _>(std::fmt::Error).into_outcome().is_err());
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "the function on a connection cannot return `{Self}`",
-    label = "this returns `{Self}`",
-    note = "it returns `()`, or `Result<(), E>` with any error: end the block with `Ok::<(), E>(())`, \
-            or drop a value with `.map(drop)`",
-    note = "a block that only loops returns `!`: put it into an `async fn` that returns \
-            `std::io::Result<()>`"
-)]
-pub trait IntoOutcome {
-    /// Converts the output of the function.
-    ///
-    /// # Errors
-    ///
-    /// Returns the function's error.
-    fn into_outcome(self) -> Result<(), BoxError>;
-}
-
-impl IntoOutcome for () {
-    fn into_outcome(self) -> Result<(), BoxError> {
-        Ok(())
-    }
-}
-
-impl<E> IntoOutcome for Result<(), E>
-where
-    E: Into<BoxError>,
-{
-    fn into_outcome(self) -> Result<(), BoxError> {
-        self.map_err(Into::into)
-    }
-}
 
 /// Whether a 101 cannot have this header, because it is about the HTTP connection or about a body.
 fn is_forbidden(name: &HeaderName) -> bool {

@@ -8,11 +8,7 @@ use http::{HeaderValue, Request, request};
 use super::{Agreed, Offer, Origins, subprotocols::Names};
 use crate::{
     connections::upgraded::Upgraded,
-    handler::{
-        UpgradeHandler,
-        rejection::Rejection,
-        switch::{IntoOutcome, Switch},
-    },
+    handler::{UpgradeHandler, outcome::IntoOutcome, rejection::Rejection, switch::Switch},
 };
 
 /// A handler that answers the opening handshake of RFC 6455 §4.2 and hands the connection over.

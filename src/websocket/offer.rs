@@ -10,11 +10,7 @@ use super::{
 };
 use crate::{
     connections::upgraded::Upgraded,
-    handler::{
-        answer::Link,
-        rejection::Rejection,
-        switch::{IntoOutcome, Switch},
-    },
+    handler::{answer::Link, outcome::IntoOutcome, rejection::Rejection, switch::Switch},
     negotiation::protocol::Protocol,
 };
 
