@@ -5,7 +5,6 @@ use std::{
     future::Future,
     panic::{self, AssertUnwindSafe},
     pin::Pin,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
     task::{Context, Poll, Waker},
 };
 
@@ -82,20 +81,12 @@ struct ConnectBody {
     connect: Option<Connect>,
     /// The task that sends the response, if it is known.
     sender: Option<Id>,
-    /// Something asked whether it has ended, as hyper does if the status is not a 2xx.
-    asked: AtomicBool,
     polled: bool,
 }
 
 impl ConnectBody {
     fn new(teller: Teller, connect: Connect, sender: Option<Id>) -> Self {
-        Self {
-            teller,
-            connect: Some(connect),
-            sender,
-            asked: AtomicBool::new(false),
-            polled: false,
-        }
+        Self { teller, connect: Some(connect), sender, polled: false }
     }
 
     /// Returns the stream if this is dropped now and the response is sent, or the error with which the client
@@ -109,13 +100,13 @@ impl ConnectBody {
             Pin::new(on_upgrade).poll(&mut Context::from_waker(Waker::noop()))
         }));
         match polled {
-            Ok(Poll::Ready(Ok(stream))) => Some(Ok(stream)),
-            Ok(Poll::Ready(Err(error))) if !self.asked.load(Relaxed) => Some(Err(error)),
+            Ok(Poll::Ready(stream)) => Some(stream),
             _ => None,
         }
     }
 }
 
+// It does not say that it has ended: layers drop such a body before the response is sent.
 impl Body for ConnectBody {
     type Data = Bytes;
     type Error = Infallible;
@@ -126,12 +117,6 @@ impl Body for ConnectBody {
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         self.polled = true;
         Poll::Ready(None)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.asked.store(true, Relaxed);
-        // Layers drop a body that has ended before the response is sent.
-        false
     }
 
     fn size_hint(&self) -> SizeHint {

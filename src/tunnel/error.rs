@@ -79,7 +79,7 @@ impl TunnelError {
         // connection.
         let source = error.source().and_then(|source| source.downcast_ref());
         let cause = if error.is_canceled() { source.unwrap_or(&error) } else { &error };
-        let kind = if cause.is_incomplete_message() || cause.is_canceled() || cause.is_closed() {
+        let kind = if cause.is_incomplete_message() || cause.is_canceled() {
             TunnelErrorKind::Closed
         } else if cause.source().is_some_and(<dyn Error>::is::<io::Error>) {
             TunnelErrorKind::Reset
