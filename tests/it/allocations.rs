@@ -135,6 +135,25 @@ fn on_a_router_the_layer_for_axum_costs_no_allocation_above_any_other_layer() {
     assert_eq!(forwarded(app().layer(fixture(&log))), any_layer + 1);
 }
 
+#[cfg(feature = "axum")]
+#[test]
+fn on_a_router_both_layers_cost_less_in_one_call_and_nothing_around_it() {
+    use axum::{Router, body::Body, routing::get as on_get};
+
+    let router = || Router::new().route("/", on_get(|| async { "plain" }));
+    let ours = || fixture(&Log::default()).for_axum();
+    let outermost = || UpgradeLayer::outermost().for_axum();
+    let of_router = |router: Router| {
+        allocations(&mut router.into_service::<Body>(), Request::new(Body::empty()))
+    };
+    let without = of_router(router());
+    let apart = of_router(router().layer(ours()).layer(outermost()));
+    let together = of_router(router().layer((outermost(), ours())));
+    let mut around = outermost().layer(ours().layer(router()));
+    let around = allocations(&mut around, Request::new(Body::empty()));
+    assert_eq!((apart - without, together - without, around - without), (9, 4, 0));
+}
+
 /// Counts the allocations of a handshake, from the request to the 101, so that a change shows.
 #[cfg(all(feature = "axum", feature = "websocket"))]
 #[tokio::test(start_paused = true)]
