@@ -123,10 +123,10 @@ class Server:
     """A process of the example `graceful`."""
 
     @classmethod
-    async def start(cls, program, deadline, address="127.0.0.1:0", spread=0):
+    async def start(cls, program, deadline, address="127.0.0.1:0", spread=0, log=None):
         self = cls()
         self.process = await asyncio.create_subprocess_exec(
-            program, address, str(deadline), str(spread), stdout=asyncio.subprocess.PIPE
+            program, address, str(deadline), str(spread), stdout=asyncio.subprocess.PIPE, stderr=log
         )
         line = (await self.process.stdout.readline()).decode()
         check(line.startswith("listening on http://"), f"the example says {line!r}")

@@ -18,23 +18,23 @@
 //!
 //! The log of the example `graceful`, with `RUST_LOG=tower_upgrade=debug` and without the timestamps. In
 //! order: a client connects and closes, a handshake is malformed, an offer is for an unknown protocol, a
-//! client disconnects without a close frame, one client is told of the shutdown, one is aborted at the
-//! deadline, and one connects during the shutdown:
+//! client disconnects without a close frame, two stay, an offer is turned away during the shutdown, one of the two
+//! answers the server's close frame, and the other is aborted at the deadline:
 //!
 //! ```text
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
-//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=548.728µs read=19 written=11
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=996µs read=27 written=11
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: rejected status=400 reason="key"
 //! DEBUG tower_upgrade: declined reason="unregistered" method=GET path="/" version=HTTP/1.1
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
 //!  WARN upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: the upgraded connection ended with an error kind=Handler source=WebSocket protocol error: Connection reset without closing handshake source.sources=[Connection reset without closing handshake]
-//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=223.403µs read=0 written=0
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=307µs read=0 written=0
 //!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: switched
 //!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: switched
-//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=704.693209ms read=8 written=14
 //!  INFO tower_upgrade: turned away outcome="drained" protocol=websocket method=GET path="/ws"
+//!  INFO upgrade{protocol=websocket method=GET path="/ws"}: tower_upgrade: ended duration=1.977ms read=8 written=14
 //!  WARN upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: the connection was aborted, by a shutdown at its deadline or by its handle kind=Aborted
-//!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: ended duration=2.204606586s read=0 written=0
+//!  INFO upgrade{protocol=websocket method=GET path="/stuck"}: tower_upgrade: ended duration=2.002355s read=0 written=0
 //! ```
 //!
 //! An axum handler that returns `Err(StatusCode)` counts as `declined`. Return a
@@ -80,7 +80,7 @@
 //!
 //! One run of the example `graceful`, as Prometheus sees it, without the types and the buckets: one client
 //! comes and goes, one sends a malformed handshake, one asks for an unknown protocol, one breaks off, and
-//! two stay. `interop/metrics.sh --print` in the repository prints it anew.
+//! two stay. `interop/operating.sh --print` in the repository prints the log and the metrics anew.
 //!
 //! ```text
 //! http_upgrade_duration_seconds_count{protocol="websocket"} 2
