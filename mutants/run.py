@@ -233,7 +233,8 @@ def main():
     for mutant in run.chosen:
         last.pop(mutant.name, None)
     run.outcomes = last
-    run.run(BEGINNING + options.seconds)
+    if run.chosen:
+        run.run(BEGINNING + options.seconds)
 
     accepted, opened = listed("accepted.txt"), listed("open.txt")
     names = {mutant.name for mutant in run.mutants}
