@@ -59,7 +59,7 @@ async def before_the_shutdown(server):
     check(await session.receive() == (TEXT, b"hello"), "an echo")
     session.close()
     await session.ended()
-    await until(server, "http_upgrades_active", 0)
+    await until(server, "http_upgrades_active", "", 0)
     # One whose handshake is malformed, and one that asks for what nobody speaks.
     without_key = [line for line in upgrade("/ws") if "Key" not in line]
     await answered(await asyncio.open_connection(*server.address), without_key, 400)
@@ -68,15 +68,17 @@ async def before_the_shutdown(server):
     # One that breaks off, and two that stay.
     session = await Session.open(server.address)
     session.writer.transport.abort()
-    await until(server, "http_upgrades_active", 0)
-    server.polite, server.stuck = [await Session.open(server.address, path) for path in ["/ws", "/stuck"]]
-    return await until(server, "http_upgrades_active", 2)
+    await until(server, "http_upgrades_active", "", 0)
+    server.polite = await Session.open(server.address)
+    await until(server, "http_upgrades_total", ',outcome="switched"', 3)
+    server.stuck = await Session.open(server.address, "/stuck")
+    return await until(server, "http_upgrades_total", ',outcome="switched"', 4)
 
 
-async def until(server, name, value):
-    """Returns the metrics once this one has this value. Each poll is a request, so the server gets on with the rest
-    meanwhile."""
-    expected = f'{name}{{protocol="websocket"}} {value}'
+async def until(server, name, outcome, value):
+    """Returns the metrics once this one has this value, which is logged by then. Each poll is a request, so the
+    server gets on with the rest meanwhile."""
+    expected = f'{name}{{protocol="websocket"{outcome}}} {value}'
     while expected not in (lines := await metrics(server.address)):
         await asyncio.sleep(0)
     return lines
