@@ -5,6 +5,7 @@
 //!
 //! ```sh
 //! instructions (handshake | websocket | message | request | offer | axum) (without | layer | outermost) TIMES
+//! instructions places (without | apart | together | around) TIMES
 //! ```
 //!
 //! The client runs in the same program, and is the same on both sides, so that only differences count.
@@ -65,6 +66,17 @@ fn main() {
                         let app = app.layer(layer.for_axum());
                         client.run(UpgradeLayer::outermost().for_axum().layer(app)).await;
                     }
+                }
+            }
+            // Both layers, at the places of `guide::axum`.
+            ("places", _) => {
+                let app = Router::new().route("/", get(|| async { "ok" }));
+                let (layer, outermost) = (layer.for_axum(), UpgradeLayer::outermost().for_axum());
+                match &side[..] {
+                    "without" => client.run(app).await,
+                    "apart" => client.run(app.layer(layer).layer(outermost)).await,
+                    "together" => client.run(app.layer((outermost, layer))).await,
+                    _ => client.run(outermost.layer(layer.layer(app))).await,
                 }
             }
             ("handshake" | "message", "without") => client.run(service_fn(by_hand)).await,

@@ -30,8 +30,10 @@ each() {
 }
 
 printf '%-10s %-10s %12s %12s\n' counted side instructions allocations
-for what in ${*:-handshake websocket message request offer axum}; do
-    for side in without layer outermost; do
+for what in ${*:-handshake websocket message request offer axum places}; do
+    sides=(without layer outermost)
+    [ "$what" != places ] || sides=(without apart together around)
+    for side in "${sides[@]}"; do
         read -r instructions allocations < <(each "$what" "$side")
         printf '%-10s %-10s %12d %12d\n' "$what" "$side" "$instructions" "$allocations"
     done
